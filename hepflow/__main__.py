@@ -1,0 +1,22 @@
+"""The program ``hepflow``: answers ``--version`` at once, hands everything else to the verbs."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Runs the command line and returns the exit status."""
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):  # asked for by scripts; needs no command-line parser
+        from hepflow import __version__
+
+        sys.stdout.write(f"hepflow {__version__}\n")
+        return 0
+    from hepflow.cli.entry import enter
+
+    return enter(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

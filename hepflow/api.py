@@ -1,0 +1,451 @@
+"""hepflow's public face: everything the command line does, as functions.
+
+    from hepflow import api
+    workflow = api.load(Path("recipe.yaml"))
+    result = api.run(workflow, api.read_inputs(workflow, values={"n": "500"}), project=api.Project.find())
+    result.outputs["sum"]
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from hepflow import plugins
+from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
+from hepflow.doctor import Check, examine
+from hepflow.engine import Policy, Scheduler
+from hepflow.inputs import complete, read_inputs
+from hepflow.model.errors import (
+    ExecutionError,
+    HepflowError,
+    Place,
+    Problem,
+    RecipeError,
+    StoreError,
+    UnavailableError,
+    UsageError,
+)
+from hepflow.model.protocols import Executor, Language, LoadOptions
+from hepflow.model.values import Directory, File, Value, Values
+from hepflow.model.workflow import Workflow
+from hepflow.runner.books import Books
+from hepflow.runner.drive import Runner
+from hepflow.runner.planner import Planner, Rules
+from hepflow.runner.preview import PlannedStep, PlanReport, Preview
+from hepflow.runner.telling import Progress, Telling
+from hepflow.staging.publish import publish
+from hepflow.store import reader
+from hepflow.store.codec import decode, encode
+from hepflow.store.database import FOLDER
+from hepflow.store.database import Place as StorePlace
+from hepflow.store.gc import GcReport, collect_garbage
+from hepflow.store.records import (
+    Change,
+    Explanation,
+    RunState,
+    RunStatus,
+    RunSummary,
+    StepStatus,
+    TaskReport,
+    TaskState,
+)
+from hepflow.store.results import Results
+from hepflow.store.writer import RunWriter, create_run, reopen_run
+
+__all__ = [
+    "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "File",
+    "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
+    "Problem", "Progress", "Project", "RecipeError", "RunOptions", "RunResult", "RunState",
+    "RunStatus", "RunSummary", "StepStatus", "StoreError", "TaskReport", "TaskState",
+    "UnavailableError", "UsageError", "Value", "Workflow", "bundled_recipes", "cancel",
+    "copy_recipe", "doctor", "explain", "gc", "load", "outputs", "plan", "read_inputs", "resume",
+    "retry", "run", "runs", "starter", "status", "tasks", "validate",
+]  # fmt: skip
+
+Listener: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The folder whose ``.hepflow/`` holds the store."""
+
+    folder: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """The nearest folder upwards that has a store, else the one we start from."""
+        here = (start or Path.cwd()).absolute()
+        for folder in (here, *here.parents):
+            if (folder / FOLDER).is_dir():
+                return cls(folder)
+        return cls(here)
+
+    @property
+    def store(self) -> StorePlace:
+        return StorePlace(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is driven.
+
+    Args:
+        keep_going: finish what does not depend on a failure; else nothing new is started after one.
+        cpus, memory_mib, gpus: what the local executor may use; ``None`` for all there is.
+        in_flight: attempts submitted at a time; 0 for what the executor can use.
+        reuse: take results of earlier runs.
+        publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
+        executor: where tasks run.
+    """
+
+    keep_going: bool = False
+    cpus: float | None = None
+    memory_mib: int | None = None
+    gpus: tuple[str, ...] | None = None
+    in_flight: int = 0
+    reuse: bool = True
+    publish: Path | None = None
+    executor: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded."""
+
+    run: RunSummary
+    outputs: Mapping[str, Value]
+    status: RunStatus
+    published: Path | None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.run.state is RunState.SUCCEEDED
+
+
+# --- recipes ----------------------------------------------------------------------------------
+
+
+def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:  # noqa: B008
+    """The workflow in a file of any installed language.
+
+    Raises:
+        RecipeError: there is no such file, or every fault in it.
+        UnavailableError: no installed language knows it.
+    """
+    if not path.is_file():
+        what = "is a folder, not a recipe" if path.is_dir() else "there is no such file"
+        raise RecipeError.of("HF101", what, where=str(path), fix="name a recipe file; 'hepflow recipes' lists bundled ones")
+    for name in plugins.names_lazily(plugins.LANGUAGES):
+        language: Language = plugins.load(plugins.LANGUAGES, name)(load)
+        if language.claims(path):
+            return language.load(path, options)
+    raise RecipeError.of(
+        "HF102", "no installed language knows this file", where=str(path),
+        why=f"installed are {', '.join(plugins.names(plugins.LANGUAGES))}",
+        fix="a hepflow recipe begins with 'hepflow: v1'",
+    )  # fmt: skip
+
+
+def validate(
+    path: Path,
+    options: LoadOptions = LoadOptions(),  # noqa: B008
+    files: Sequence[Path] = (),
+    values: Mapping[str, str] | None = None,
+) -> Workflow:
+    """Loads a file and, when any are given, checks inputs for it.
+
+    Raises:
+        RecipeError: every fault found.
+    """
+    workflow = load(path, options)
+    if files or values:
+        read_inputs(workflow, files, values)
+    return workflow
+
+
+def starter(into: Path) -> Path:
+    """Writes a commented recipe to begin with.
+
+    Raises:
+        UsageError: there is a file of that name.
+    """
+    from hepflow import recipe  # noqa: PLC0415 - only this verb needs the text
+
+    try:
+        with into.open("x", encoding="utf-8") as file:
+            file.write(recipe.starter())
+    except FileExistsError:
+        raise UsageError.of("HF306", f"{into} is there already", fix="remove it or name another file") from None
+    except OSError as error:
+        raise UsageError.of("HF307", f"cannot write {into}: {error.strerror}") from None
+    return into
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def plan(
+    workflow: Workflow,
+    inputs: Values,
+    *,
+    project: Project,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> PlanReport:
+    """What a run would do, and why; nothing is executed and nothing written.
+
+    Raises:
+        RecipeError: inputs are missing or of the wrong type.
+    """
+    given = complete(workflow, inputs)
+    results = Results(project.store)
+    try:
+        planner = Planner(results, Rules(reuse=options.reuse), reader.root_of(project.store))
+        preview = Preview(planner, reader.Fingerprints(project.store, workflow.name))
+        return preview.plan(workflow, given)
+    except ValueError as error:
+        raise ExecutionError.of("HF601", str(error), where=workflow.source or workflow.name) from error
+    finally:
+        results.close()
+
+
+def run(
+    workflow: Workflow,
+    inputs: Values,
+    *,
+    project: Project,
+    options: RunOptions = RunOptions(),  # noqa: B008
+    load_options: LoadOptions = LoadOptions(),  # noqa: B008
+    listener: Listener | None = None,
+) -> RunResult:
+    """Runs a workflow to its end.
+
+    Args:
+        load_options: those it was loaded with, kept so that the run can be resumed from its file.
+
+    Raises:
+        RecipeError: inputs are missing or of the wrong type.
+        StoreError: the store or the results cannot be written.
+        UnavailableError: there is no such executor.
+    """
+    given = complete(workflow, inputs)
+    _executor_class(options)  # before there is a run that could not go on
+    request = {"run": _plain(options), "load": _plain(load_options)}
+    root = reader.root_of(project.store)
+    writer = create_run(
+        project.store, name=workflow.name, recipe=_absolute(workflow.source), options=request,
+        inputs=encode(given, {}, root), now=time.time(),
+    )  # fmt: skip
+    return _drive(workflow, given, project, options, writer, listener)
+
+
+def resume(
+    project: Project,
+    run: int | None = None,
+    *,
+    options: RunOptions | None = None,
+    listener: Listener | None = None,
+    redo: Sequence[str] = (),
+) -> RunResult:
+    """Goes on with a run that was interrupted, cancelled or failed; what finished is not repeated.
+
+    Args:
+        run: its number; ``None`` for the latest.
+        options: other than those it was started with.
+        redo: steps to run again even where they succeeded.
+
+    Raises:
+        UsageError: there is no such run, it is still running, or there is no file to reload.
+    """
+    summary = reader.find_run(project.store, run)
+    recipe, request, text = reader.stored_request(project.store, summary.id)
+    if not recipe:
+        raise UsageError.of("HF303", f"run {summary.id} came from a program, not from a file", fix="run the program again: what finished is reused")
+    stored_run, stored_load = request["run"], request["load"]
+    assert isinstance(stored_run, dict)
+    assert isinstance(stored_load, dict)
+    workflow = load(Path(recipe), LoadOptions(**stored_load))
+    given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
+    writer = reopen_run(project.store, summary.id, now=time.time())
+    return _drive(workflow, given, project, options or _options(stored_run), writer, listener, redo)
+
+
+def retry(
+    project: Project,
+    run: int | None = None,
+    steps: Sequence[str] = (),
+    *,
+    options: RunOptions | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Runs what failed again, and the named steps even where they succeeded; reuses the rest.
+
+    Raises:
+        UsageError: there is no such run, or no such step in it.
+    """
+    known = {step.path for step in reader.status(project.store, run).steps}
+    for step in steps:
+        if step not in known:
+            raise UsageError.of("HF308", f"the run has no step '{step}'", why=f"its steps are {', '.join(sorted(known))}")
+    return resume(project, run, options=options, listener=listener, redo=steps)
+
+
+def _drive(
+    workflow: Workflow,
+    given: Values,
+    project: Project,
+    options: RunOptions,
+    writer: RunWriter,
+    listener: Listener | None,
+    redo: Sequence[str] = (),
+) -> RunResult:
+    """One head's work on a run, from taking it up to closing its books."""
+    place, number = project.store, writer.run
+    results = Results(place)
+    state, message = RunState.FAILED, ""
+    outputs: Values = {}
+    published: Path | None = None
+    try:
+        executor = _executor(options, place.work(number))
+        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id())
+        policy = Policy(
+            in_flight=options.in_flight or executor.capacity,
+            keep_going=options.keep_going,
+            earlier=writer.attempts_so_far(),
+        )
+        scheduler = Scheduler(workflow, given, policy)
+        root = reader.root_of(place)
+        runner = Runner(
+            scheduler,
+            Planner(results, rules, root),
+            writer,
+            Books(str(place.work(number)), root),
+            executor,
+            Telling(scheduler, number, workflow.name, listener),
+        )
+        conclusion = runner.run()
+        if conclusion.succeeded:
+            published = options.publish or project.folder / "results" / workflow.name
+            outputs = publish(conclusion.outputs, published)
+            state = RunState.SUCCEEDED
+        elif conclusion.cancelled:
+            state = RunState.CANCELLED
+        message = "; ".join(runner.failures[:3])
+        writer.end_run(state, encode(conclusion.outputs, {}, root), encode(outputs, {}, root), message, time.time())
+    except ValueError as error:
+        writer.end_run(RunState.FAILED, "", "", str(error), time.time())
+        raise ExecutionError.of("HF601", str(error), where=workflow.source or workflow.name) from error
+    except HepflowError as error:
+        _note_failure(writer, error)
+        raise
+    finally:
+        results.close()
+        writer.close()
+    return RunResult(reader.find_run(place, number), outputs, reader.status(place, number), published)
+
+
+def _note_failure(writer: RunWriter, error: HepflowError) -> None:
+    """Keeps the reason in the store where that is still possible; the disk may be what failed."""
+    try:
+        writer.end_run(RunState.FAILED, "", "", error.problems[0].what, time.time())
+    except StoreError:
+        pass  # the error on its way says it; the run stays resumable as interrupted
+
+
+def _absolute(source: str) -> str:
+    return str(Path(source).absolute()) if source else ""
+
+
+def _executor_class(options: RunOptions) -> type:
+    return plugins.load(plugins.EXECUTORS, options.executor)
+
+
+def _executor(options: RunOptions, work: Path) -> Executor:
+    kind = _executor_class(options)
+    executor: Executor = kind(work, cpus=options.cpus, memory_mib=options.memory_mib, gpus=options.gpus)
+    return executor
+
+
+def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(options).items()
+    }
+
+
+def _options(stored: Mapping[str, object]) -> RunOptions:
+    options = RunOptions(**stored)  # type: ignore[arg-type]
+    return replace(
+        options,
+        publish=Path(options.publish) if options.publish else None,
+        gpus=tuple(options.gpus) if options.gpus is not None else None,
+    )
+
+
+def _known_inputs(workflow: Workflow, stored: Values) -> dict[str, Value]:
+    """Stored inputs that the file, which may have been edited since, still has; files to be read anew."""
+    names = {port.name for port in workflow.inputs}
+    return {name: value for name, value in stored.items() if name in names}
+
+
+def cancel(project: Project, run: int | None = None) -> RunSummary:
+    """Asks the head of a run to end it; its running tasks are ended, and it can be resumed.
+
+    Raises:
+        UsageError: the run is not running, or its head is on another machine.
+    """
+    summary = reader.find_run(project.store, run)
+    if summary.state is not RunState.RUNNING:
+        raise UsageError.of("HF309", f"run {summary.id} is not running: it is {summary.state.value}")
+    if summary.host != os.uname().nodename:
+        raise UsageError.of("HF310", f"run {summary.id} is driven from {summary.host}", fix="cancel it there")
+    os.kill(summary.pid, signal.SIGTERM)
+    return summary
+
+
+# --- asking -----------------------------------------------------------------------------------
+
+
+def runs(project: Project) -> tuple[RunSummary, ...]:
+    """All runs of a project, the newest first."""
+    return reader.runs(project.store)
+
+
+def status(project: Project, run: int | None = None) -> RunStatus:
+    """How far a run is; the latest by default."""
+    return reader.status(project.store, run)
+
+
+def tasks(
+    project: Project, run: int | None = None, pattern: str = "*", state: TaskState | None = None
+) -> tuple[TaskReport, ...]:
+    """Attempts of a run, by task name, step or shell pattern."""
+    return reader.tasks(project.store, reader.find_run(project.store, run).id, pattern, state)
+
+
+def explain(project: Project, task: str, run: int | None = None) -> Explanation:
+    """Why a task ran, was reused, waits or failed."""
+    return reader.explain(project.store, task, run)
+
+
+def outputs(project: Project, run: int | None = None) -> Mapping[str, Value]:
+    """The outputs of a run, where they were published."""
+    return reader.outputs(project.store, reader.find_run(project.store, run).id)
+
+
+def gc(
+    project: Project, *, keep: int = 5, older_than_days: float | None = None, dry_run: bool = False
+) -> GcReport:
+    """Removes old runs and what no kept run refers to."""
+    age = None if older_than_days is None else older_than_days * 86400
+    return collect_garbage(project.store, keep=keep, older_than_s=age, now=time.time(), dry_run=dry_run)
+
+
+def doctor(project: Project) -> tuple[Check, ...]:
+    """What is installed, and which executors and languages are usable."""
+    return examine(project.store)

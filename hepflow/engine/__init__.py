@@ -1,0 +1,8 @@
+"""The engine: events in, actions out. Pure: no clock, no file, no socket, no thread, no store.
+
+It knows the model and nothing else: not what language a workflow came from, not what runs it.
+"""
+
+from hepflow.engine.scheduler import Policy, Scheduler
+
+__all__ = ["Policy", "Scheduler"]

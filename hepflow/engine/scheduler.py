@@ -1,0 +1,350 @@
+"""The scheduler: attempts, retries, limits, failure policy. ``handle(events, now) -> actions``.
+
+A pure state machine. An attempt is known from its Submit until the one event that ends it
+(Finished, Lost or Rejected); an event about any other attempt is late or a duplicate, and ignored.
+The runner beside it carries the actions out and does all input and output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from typing import Final
+
+from hepflow.engine.dataflow import Counts, Dataflow
+from hepflow.model.events import (
+    Accepted,
+    Action,
+    Answered,
+    Cancel,
+    CancelRequested,
+    Conclude,
+    Event,
+    Expanded,
+    Finished,
+    Invocation,
+    Lost,
+    Plan,
+    Planned,
+    Rejected,
+    Started,
+    Submit,
+    Unplannable,
+)
+from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason, Task
+from hepflow.model.values import Values
+from hepflow.model.workflow import Retry, Workflow
+
+LOST_LIMIT: Final = 10
+"""Losses in a row after which a task is suspected to kill its nodes, and fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a run is driven.
+
+    Args:
+        in_flight: attempts submitted at a time.
+        window: invocations planned ahead of their submission.
+        keep_going: after a failure go on with what does not depend on it; else start nothing new.
+        planning: nothing is executed; values may be unknown.
+        earlier: attempts that an earlier head of the same run made, by invocation name.
+    """
+
+    in_flight: int = 256
+    window: int = 1024
+    keep_going: bool = False
+    planning: bool = False
+    earlier: Mapping[str, int] = field(default_factory=dict)
+
+
+class Live:
+    """What is remembered of an invocation between its planning and its end."""
+
+    __slots__ = ("faults", "invocation", "losses", "name", "number", "retry", "running", "task")
+
+    def __init__(self, invocation: Invocation, name: str, task: Task, retry: Retry, number: int) -> None:
+        self.invocation = invocation
+        self.name = name
+        self.task = task
+        self.retry = retry
+        self.number = number
+        self.faults = 0
+        self.losses = 0
+        self.running = False
+
+
+class Failure:
+    """An invocation that failed for good, as the scheduler tells it."""
+
+    __slots__ = ("message", "name", "reason")
+
+    def __init__(self, name: str, reason: Reason, message: str) -> None:
+        self.name = name
+        self.reason = reason
+        self.message = message
+
+
+class Scheduler:
+    """The state of one run.
+
+    Args:
+        workflow: what to run.
+        inputs: its inputs; those with defaults may be absent.
+        policy: how to drive it.
+
+    Raises:
+        ValueError: the workflow's links are not sound.
+    """
+
+    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:  # noqa: B008
+        self.policy = policy
+        self.failures: list[Failure] = []
+        self._flow = Dataflow(workflow, inputs, planning=policy.planning)
+        self._planning: dict[Invocation, str] = {}
+        self._queue: list[tuple[int, int, Live]] = []
+        self._delayed: list[tuple[float, int, Live]] = []
+        self._live: dict[str, Live] = {}
+        self._serial = 0
+        self._cancelled = False
+        self._concluded = False
+        self._handlers: dict[type, Callable[..., None]] = {
+            Planned: self._planned,
+            Expanded: self._expanded,
+            Answered: self._answered,
+            Unplannable: self._unplannable,
+            Accepted: self._noted,
+            Started: self._started,
+            Finished: self._finished,
+            Lost: self._lost,
+            Rejected: self._rejected,
+            CancelRequested: self._cancel,
+        }
+
+    def handle(self, events: Iterable[Event], now: float) -> list[Action]:
+        """What to do next, given what happened. ``now`` is any clock in seconds that never runs back."""
+        actions: list[Action] = []
+        if self._concluded:
+            return actions
+        self._now = now
+        for event in events:
+            self._handlers[type(event)](event, actions)
+        self._take_faults()
+        if self._halted:
+            self._queue.clear()
+            self._delayed.clear()
+        else:
+            self._release_delayed()
+            self._plan(actions)
+            self._submit(actions)
+        if not (self._planning or self._live or self._queue or self._delayed):
+            self._conclude(actions)
+        return actions
+
+    @property
+    def next_wake(self) -> float | None:
+        """When to call ``handle`` again even if nothing happens, for a delayed retry."""
+        return self._delayed[0][0] if self._delayed else None
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        """How far each step is, by its path without indices."""
+        return self._flow.counts
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._live)
+
+    @property
+    def _halted(self) -> bool:
+        return self._cancelled or (bool(self.failures) and not self.policy.keep_going)
+
+    # --- what to do next ----------------------------------------------------------------------
+
+    def _plan(self, actions: list[Action]) -> None:
+        flow = self._flow
+        while len(self._planning) + len(self._queue) < self.policy.window:
+            invocation = flow.take()
+            if invocation is None:
+                return
+            run = flow.runs[invocation.step]
+            tool = run.step.run
+            if isinstance(tool, Workflow) and self._busy:
+                # Scopes cost memory: open another only when there is room to run what is in it.
+                flow.put_back(invocation)
+                return
+            try:
+                inputs = flow.inputs(invocation)
+                if inputs is None:
+                    continue
+                if isinstance(tool, Workflow):
+                    flow.expand(invocation, tool, inputs)
+                    continue
+            except ValueError as error:
+                self._fail(invocation, Reason.PLANNING, str(error))
+                if self._halted:
+                    return
+                continue
+            finally:
+                self._take_faults()
+            name = self._planning[invocation] = run.name(invocation.element)
+            actions.append(Plan(invocation, name, tool, inputs, run.step.cache))
+
+    @property
+    def _busy(self) -> bool:
+        waiting = len(self._planning) + len(self._queue)
+        return bool(waiting) and waiting + len(self._live) >= self.policy.in_flight
+
+    def _submit(self, actions: list[Action]) -> None:
+        while self._queue and len(self._live) < self.policy.in_flight:
+            live = heappop(self._queue)[2]
+            live.number += 1
+            attempt = f"{live.name}#{live.number}"
+            self._live[attempt] = live
+            self._flow.runs[live.invocation.step].counts.running += 1
+            actions.append(Submit(attempt, live.invocation, live.task))
+
+    def _release_delayed(self) -> None:
+        while self._delayed and self._delayed[0][0] <= self._now:
+            self._enqueue(heappop(self._delayed)[2])
+
+    def _enqueue(self, live: Live) -> None:
+        self._serial += 1
+        heappush(self._queue, (-self._flow.runs[live.invocation.step].level, self._serial, live))
+
+    def _conclude(self, actions: list[Action]) -> None:
+        self._concluded = True
+        outputs = self._flow.outputs
+        succeeded = outputs is not None and not self.failures and not self._cancelled
+        actions.append(Conclude(succeeded, self._cancelled, outputs or {}))
+
+    # --- what planning said -------------------------------------------------------------------
+
+    def _planned(self, event: Planned, _actions: list[Action]) -> None:
+        name = self._planning.pop(event.invocation, None)
+        if name is None or self._halted:
+            return
+        run = self._flow.runs[event.invocation.step]
+        number = self.policy.earlier.get(name, 0)
+        self._enqueue(Live(event.invocation, name, event.task, run.step.retry, number))
+
+    def _expanded(self, event: Expanded, _actions: list[Action]) -> None:
+        if self._planning.pop(event.invocation, None) is not None:
+            try:
+                self._flow.expand(event.invocation, event.workflow, event.inputs)
+            except ValueError as error:
+                self._fail(event.invocation, Reason.PLANNING, str(error))
+
+    def _answered(self, event: Answered, _actions: list[Action]) -> None:
+        if self._planning.pop(event.invocation, None) is None:
+            return
+        counts = self._flow.runs[event.invocation.step].counts
+        if self._succeed(event.invocation, event.outputs):
+            if event.reused:
+                counts.reused += 1
+            else:
+                counts.succeeded += 1
+
+    def _unplannable(self, event: Unplannable, _actions: list[Action]) -> None:
+        if self._planning.pop(event.invocation, None) is not None:
+            self._fail(event.invocation, Reason.PLANNING, event.message)
+
+    # --- what executors said ------------------------------------------------------------------
+
+    def _noted(self, event: Accepted, _actions: list[Action]) -> None:
+        """Nothing changes here: the handle is the store's business."""
+
+    def _started(self, event: Started, _actions: list[Action]) -> None:
+        live = self._live.get(event.attempt)
+        if live is not None:
+            live.running = True
+
+    def _finished(self, event: Finished, _actions: list[Action]) -> None:
+        live = self._end(event.attempt)
+        if live is None:
+            return
+        outcome = event.outcome
+        if outcome.succeeded:
+            counts = self._flow.runs[live.invocation.step].counts
+            if self._succeed(live.invocation, outcome.outputs):
+                counts.succeeded += 1
+        elif outcome.reason in RETURNS_TO_QUEUE:
+            self._again_after_loss(live, outcome.reason, outcome.message)
+        else:
+            self._again_after_fault(live, outcome)
+
+    def _lost(self, event: Lost, _actions: list[Action]) -> None:
+        live = self._end(event.attempt)
+        if live is not None:
+            self._again_after_loss(live, event.reason, event.message)
+
+    def _rejected(self, event: Rejected, _actions: list[Action]) -> None:
+        live = self._end(event.attempt)
+        if live is None:
+            return
+        if event.transient:
+            live.losses += 1
+            self._retry(live, min(60.0, 2.0 ** min(live.losses, 6)), Reason.REJECTED, event.message)
+        else:
+            self._fail(live.invocation, Reason.REJECTED, event.message)
+
+    def _cancel(self, _event: CancelRequested, actions: list[Action]) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            actions.extend(Cancel(attempt) for attempt in self._live)
+
+    def _end(self, attempt: str) -> Live | None:
+        live = self._live.pop(attempt, None)
+        if live is not None:
+            self._flow.runs[live.invocation.step].counts.running -= 1
+        return live
+
+    # --- how an invocation ends, or goes on ---------------------------------------------------
+
+    def _succeed(self, invocation: Invocation, outputs: Values) -> bool:
+        try:
+            return self._flow.fill(invocation, outputs)
+        except ValueError as error:
+            self._fail(invocation, Reason.PLANNING, str(error))
+            return False
+
+    def _again_after_loss(self, live: Live, reason: Reason, message: str) -> None:
+        live.losses += 1
+        delay = 0.0 if live.losses == 1 else min(60.0, 0.5 * 2.0**live.losses)
+        self._retry(live, delay, reason, message)
+
+    def _again_after_fault(self, live: Live, outcome: Outcome) -> None:
+        assert outcome.reason is not None
+        live.faults += 1
+        if live.faults > live.retry.times or outcome.reason is Reason.CANCELLED:
+            self._fail(live.invocation, outcome.reason, outcome.message)
+            return
+        if outcome.reason is Reason.MEMORY and live.retry.memory_factor > 1.0:
+            asked = live.task.resources
+            more = replace(asked, memory_mib=round(asked.memory_mib * live.retry.memory_factor))
+            live.task = replace(live.task, resources=more)
+        delay = live.retry.delay_s * 2.0 ** (live.faults - 1)
+        self._retry(live, delay, outcome.reason, outcome.message)
+
+    def _retry(self, live: Live, delay: float, reason: Reason, message: str) -> None:
+        live.running = False
+        if live.losses > LOST_LIMIT:
+            self._fail(live.invocation, reason, f"{message} (for the {live.losses}th time)")
+        elif delay:
+            self._serial += 1
+            heappush(self._delayed, (self._now + delay, self._serial, live))
+        else:
+            self._enqueue(live)
+
+    def _fail(self, invocation: Invocation, reason: Reason, message: str) -> None:
+        run = self._flow.runs[invocation.step]
+        run.counts.failed += 1
+        self.failures.append(Failure(run.name(invocation.element), reason, message))
+        self._flow.release(invocation)
+
+    def _take_faults(self) -> None:
+        """Steps that could not even be opened: an expression failed, or there is no array."""
+        for path, message in self._flow.faults:
+            self.failures.append(Failure(path, Reason.PLANNING, message))
+        self._flow.faults.clear()

@@ -1,0 +1,106 @@
+"""The doors for plug-ins: a language and an executor. (What a language's products must offer,
+``Tool`` and ``Expression``, stands beside the workflow they are part of.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from hepflow.model.events import ExecutorEvent
+from hepflow.model.task import Attempt
+from hepflow.model.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What a user may change about a file without editing it.
+
+    Args:
+        profiles: names of the file's own variants to apply, in order.
+        settings: dotted path -> text (``steps.train.resources.cpus`` -> ``4``).
+        target: the part of the file to run (CWL's ``#id``); empty for its main part.
+    """
+
+    profiles: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+
+
+class Language(Protocol):
+    """Reads files of one workflow language.
+
+    Its class is called with one argument, a ``Loader`` for files of other languages, so that a step
+    may use them.
+    """
+
+    name: str
+
+    def claims(self, path: Path) -> bool:
+        """Whether a file is of this language, by its name and at most its first kilobytes."""
+        ...
+
+    def load(self, path: Path, options: LoadOptions) -> Workflow:
+        """The workflow in a file.
+
+        Raises:
+            RecipeError: with every fault found, each at its line and column.
+        """
+        ...
+
+
+Loader: TypeAlias = Callable[[Path, LoadOptions], Workflow]
+
+
+class Sink(Protocol):
+    """The runner, as an executor sees it."""
+
+    def put(self, events: Sequence[ExecutorEvent]) -> None:
+        """Tell what happened; may be called from any thread."""
+        ...
+
+    def watch(self, fileno: int, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called, on the runner's thread, whenever ``fileno`` is readable."""
+        ...
+
+    def unwatch(self, fileno: int) -> None:
+        """End a watch."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once, on the runner's thread, at a ``time.monotonic()``."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs attempts somewhere. Never blocks, never retries, never decides: it classifies.
+
+    Attributes:
+        capacity: attempts worth having submitted at a time.
+    """
+
+    capacity: int
+
+    def start(self, sink: Sink) -> None:
+        """Get ready; events go to ``sink`` from now on."""
+        ...
+
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Take attempts; each is answered by Accepted or Rejected, and later Finished or Lost."""
+        ...
+
+    def cancel(self, attempts: Collection[str]) -> None:
+        """End attempts by id; each is answered by Finished with the reason CANCELLED."""
+        ...
+
+    def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
+        """Find attempts (id -> handle, empty if unknown) of an earlier head again.
+
+        Returns the ids that are still alive or have a result to tell; their events follow.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything of this executor's that cannot outlive the head."""
+        ...

@@ -1,0 +1,197 @@
+"""The task: one frozen, self-contained, serialisable piece of work, and how it may end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple
+
+from hepflow.model.values import File, Value, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a task asks of the machine.
+
+    Args:
+        cpus: cores; a fraction shares a core.
+        memory_mib: mebibytes of memory; 0 when the recipe does not say.
+        disk_mib: mebibytes of scratch space; 0 when the recipe does not say.
+        gpus: number of accelerators.
+        gpu_kind: a kind the site knows (``a100``); empty for any.
+        walltime_s: seconds after which the attempt is ended; 0 for no limit.
+    """
+
+    cpus: float = 1.0
+    memory_mib: int = 0
+    disk_mib: int = 0
+    gpus: int = 0
+    gpu_kind: str = ""
+    walltime_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A shell text, run by bash with ``-e -o pipefail`` (by ``sh -e`` where there is no bash)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Argv:
+    """A program and its arguments, started without a shell."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A Python function by qualified name, called with keyword arguments in a warm worker.
+
+    Args:
+        function: ``package.module:name``.
+        arguments: passed by name; files as path strings. All must be accepted.
+        offered: passed too, but only where the function has a parameter of that name
+            (scatter variables, and the paths of the declared outputs).
+        path: folders put in front of the module search path (where the recipe stands).
+    """
+
+    function: str
+    arguments: Values
+    offered: Values = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+class Read(Enum):
+    """Whether an output is the file itself or what stands in it."""
+
+    FILE = "file"
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output a task must leave in its folder.
+
+    Args:
+        port: the name of the port.
+        path: relative to the task's folder; a glob pattern when ``many``. Empty for a Python
+            function's returned value of that name.
+        many: every match of the pattern, sorted by name, rather than exactly one file.
+        directory: the output is a directory.
+        read: take the content as the value instead of the file.
+        optional: absence gives ``null`` instead of a failure.
+    """
+
+    port: str
+    path: str = ""
+    many: bool = False
+    directory: bool = False
+    read: Read = Read.FILE
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work, complete in itself: an executor needs to know nothing else.
+
+    Args:
+        command: what to run.
+        outputs: what it must leave behind.
+        resources: what it asks for.
+        env: variables on top of the executor's own environment.
+        stage: files to place in the folder under a relative name before the start.
+        texts: small text files (name -> content) to write in the folder before the start.
+        container: image reference; empty for none.
+    """
+
+    command: Shell | Argv | Call
+    outputs: tuple[Output, ...] = ()
+    resources: Resources = Resources()
+    env: Mapping[str, str] = field(default_factory=dict)
+    stage: tuple[tuple[File, str], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+    container: str = ""
+
+
+class Attempt(NamedTuple):
+    """One try of one task.
+
+    Args:
+        id: unique in its run and readable, ``simulate[3]#2``; names the batch job.
+        task: what to run.
+        folder: absolute path of the folder it runs in, not yet made; empty when it needs none.
+        priority: greater goes first.
+    """
+
+    id: str
+    task: Task
+    folder: str = ""
+    priority: int = 0
+
+
+class Reason(Enum):
+    """Why an attempt did not succeed; the retry policy is by these words."""
+
+    PROGRAM = "program"
+    """The command ended with a non-zero exit code, or the function raised."""
+    OUTPUT = "missing output"
+    """It ended well but did not leave what it declared."""
+    TIMEOUT = "time limit"
+    MEMORY = "out of memory"
+    PREEMPTED = "pre-empted"
+    NODE = "node or worker lost"
+    REJECTED = "rejected"
+    """The executor would not take it."""
+    START = "could not be started"
+    """The program or function does not exist, or the folder cannot be written."""
+    CANCELLED = "cancelled"
+    PLANNING = "could not be planned"
+    """An expression or a binding failed before there was a task."""
+
+
+RETURNS_TO_QUEUE: Final = frozenset({Reason.PREEMPTED, Reason.NODE})
+"""Not the task's fault: such attempts do not count against its retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt used. Seconds and bytes; times are seconds since the epoch."""
+
+    started: float = 0.0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended.
+
+    Args:
+        reason: ``None`` for success.
+        message: for a failure, one sentence that says why.
+        exit_code: of the program; negative signal number when a signal ended it.
+        outputs: found outputs by port: ``File``, list of ``File``, ``Directory``, content, or null.
+        stamps: absolute path -> (size in bytes, mtime in ns, inode) of every file that was digested.
+        usage: time and memory.
+        where: the host, and what finds the attempt there.
+        stdout: the end of what it printed (all of it when short).
+        stderr: likewise.
+    """
+
+    reason: Reason | None = None
+    message: str = ""
+    exit_code: int = 0
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+    stamps: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    usage: Usage = Usage()
+    where: str = ""
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.reason is None

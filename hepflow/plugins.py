@@ -1,0 +1,66 @@
+"""Finding languages and executors: what is built in at once, what others bring when it is asked for.
+
+Everything stands in entry-point groups, ours too. Scanning them costs more than the whole start of
+hepflow, so what we ship ourselves is also written down here; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from hepflow.model.errors import UnavailableError
+
+LANGUAGES: Final = "hepflow.languages"
+EXECUTORS: Final = "hepflow.executors"
+
+BUILTIN: Final = {
+    LANGUAGES: {"hepflow": "hepflow.recipe:NativeLanguage"},
+    EXECUTORS: {"local": "hepflow.executors.local:LocalExecutor"},
+}
+
+
+def load(group: str, name: str) -> type:
+    """The class registered under a name.
+
+    Raises:
+        UnavailableError: there is none, or it needs a library that is not installed.
+    """
+    target = BUILTIN[group].get(name) or _installed(group).get(name)
+    kind = group.rpartition(".")[2].removesuffix("s")
+    if target is None:
+        known = names(group)
+        near = get_close_matches(name, known, n=1)
+        raise UnavailableError.of(
+            "HF401", f"there is no {kind} '{name}'", why=f"installed are {', '.join(known)}",
+            fix=f"did you mean '{near[0]}'?" if near else f"install the package that brings it: pip install 'hepflow[{name}]'",
+        )  # fmt: skip
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise UnavailableError.of(
+            "HF402", f"the {kind} '{name}' cannot be loaded", why=str(error),
+            fix=f"pip install 'hepflow[{name}]'",
+        ) from error  # fmt: skip
+    assert isinstance(found, type)
+    return found
+
+
+def names(group: str) -> list[str]:
+    """All names of a group, ours first."""
+    return list(names_lazily(group))
+
+
+def names_lazily(group: str) -> Iterator[str]:
+    """The same, one by one: nothing installed is looked for while ours will do."""
+    yield from BUILTIN[group]
+    yield from (name for name in _installed(group) if name not in BUILTIN[group])
+
+
+def _installed(group: str) -> dict[str, str]:
+    found: Iterable[EntryPoint] = entry_points(group=group)
+    return {point.name: point.value for point in found}

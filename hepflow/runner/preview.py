@@ -1,0 +1,207 @@
+"""The plan: the engine run with nothing executed, and why each task would run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hepflow.engine import Policy, Scheduler
+from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
+from hepflow.model.values import UNKNOWN, Values, is_unknown
+from hepflow.model.workflow import Ref, Step, Workflow
+from hepflow.runner.planner import Identity, Planner
+from hepflow.store.reader import Fingerprints, compare
+from hepflow.store.records import Change, step_of
+
+REASONS: Final = 5
+"""Different reasons that are told for one step."""
+
+_LENGTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """What would become of one step.
+
+    Args:
+        width: invocations; -1 while that depends on something that has not run.
+        reused, to_run: how many results are there, how many tasks would run.
+        unknown: of ``to_run``, those whose inputs do not exist yet.
+        reasons: why tasks would run, in words, with how many each concerns; most first.
+    """
+
+    path: str
+    width: int
+    reused: int
+    to_run: int
+    unknown: int
+    depends_on: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What a run would do. ``problems`` are steps that could not even be planned."""
+
+    name: str
+    steps: tuple[PlannedStep, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> int:
+        return self.reused + self.to_run
+
+    @property
+    def reused(self) -> int:
+        return sum(step.reused for step in self.steps)
+
+    @property
+    def to_run(self) -> int:
+        return sum(step.to_run for step in self.steps)
+
+    @property
+    def unknown(self) -> int:
+        return sum(step.unknown for step in self.steps)
+
+
+class Preview:
+    """Plans a workflow against the store."""
+
+    def __init__(self, planner: Planner, before: Fingerprints) -> None:
+        self._planner = planner
+        self._before = before
+        self._to_run: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {}
+
+    def plan(self, workflow: Workflow, inputs: Values) -> PlanReport:
+        """The report.
+
+        Raises:
+            ValueError: the workflow's links are not sound.
+        """
+        policy = Policy(planning=True, keep_going=True, window=4096)
+        scheduler = Scheduler(workflow, inputs, policy)
+        actions = scheduler.handle((), 0.0)
+        while not any(isinstance(action, Conclude) for action in actions):
+            plans = [action for action in actions if isinstance(action, Plan)]
+            actions = scheduler.handle(self._answers(plans), 0.0)
+        edges = _edges(workflow)
+        steps = []
+        for counts in scheduler.counts.values():
+            if counts.group:
+                continue
+            label = counts.label
+            reasons = self._reasons.get(label, Counter()).most_common(REASONS)
+            width = -1 if counts.unopened or counts.guessed else counts.width
+            steps.append(
+                PlannedStep(
+                    label, width, counts.reused, self._to_run[label], self._unknown[label],
+                    tuple(edges.get(label, ())), tuple(reasons),
+                )
+            )  # fmt: skip
+        problems = tuple(f"{failure.name}: {failure.message}" for failure in scheduler.failures)
+        return PlanReport(workflow.name, tuple(steps), problems)
+
+    def _answers(self, plans: Sequence[Plan]) -> list[Event]:
+        known = []
+        events: list[Event] = []
+        for plan in plans:
+            waits = [port for port, value in plan.inputs.items() if value is UNKNOWN or is_unknown(value)]
+            if waits:
+                self._unknown[step_of(plan.name)] += 1
+                self._note(plan.name, f"its input '{min(waits, key=len)}' will be made first")
+                events.append(_would_run(plan))
+            else:
+                known.append(plan)
+        by_invocation = {plan.invocation: plan for plan in known}
+        for event in self._planner.answer(known):
+            if isinstance(event, Planned):
+                plan = by_invocation[event.invocation]
+                self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
+                events.append(_would_run(plan))
+            else:
+                assert isinstance(event, (Answered, Expanded, Unplannable))
+                events.append(event)
+        return events
+
+    def _note(self, name: str, reason: str) -> None:
+        label = step_of(name)
+        self._to_run[label] += 1
+        self._reasons.setdefault(label, Counter())[reason] += 1
+
+    def _why(self, identity: Identity) -> str:
+        if any(name == identity.name for name, _, _ in self._planner.broken):
+            return "its stored outputs are gone or were changed"
+        if not identity.cache:
+            return "it is not cached (cache: false)"
+        last = self._before.last(identity.name)
+        if last is None:
+            return "never run before"
+        changes = compare(last[0], identity.what)
+        if not changes:
+            return f"run {last[1]} did not finish it"
+        return ", ".join(describe(change) for change in changes[:3]) + f" (since run {last[1]})"
+
+
+class _Nothing(dict[str, object]):
+    """Outputs of a task that was not run: any port has the unknown value."""
+
+    def get(self, _key: str, _default: object = None) -> object:
+        return UNKNOWN
+
+
+def _would_run(plan: Plan) -> Answered:
+    return Answered(plan.invocation, _Nothing())  # type: ignore[arg-type]
+
+
+def describe(change: Change) -> str:
+    """A change of one component in words, short enough for a line."""
+    before, after = change.before, change.after
+    if not before or not after:
+        return f"{change.component} {'added' if after else 'removed'}"
+    if len(before) + len(after) > _LENGTH or "file:" in after or "dir:" in after:
+        return f"{change.component} changed"
+    return f"{change.component} changed: {before} -> {after}"
+
+
+def _edges(workflow: Workflow, prefix: str = "", given: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
+    """Which steps each step takes values from, by paths without indices.
+
+    A sub-workflow is not a step of its own here: what it takes and gives are its steps' links.
+
+    Args:
+        given: the steps outside that feed each of the workflow's inputs.
+    """
+    steps = {step.name: step for step in workflow.steps}
+    edges: dict[str, list[str]] = {}
+    for step in workflow.steps:
+        feeds = {
+            port: [name for ref in binding.sources for name in _feeding(ref, steps, prefix, given or {})]
+            for port, binding in step.inputs.items()
+        }
+        if isinstance(step.run, Workflow):
+            edges.update(_edges(step.run, f"{prefix}{step.name}/", feeds))
+        else:
+            edges[prefix + step.name] = list(dict.fromkeys(name for names in feeds.values() for name in names))
+    return edges
+
+
+def _feeding(
+    ref: Ref, steps: Mapping[str, Step], prefix: str, given: Mapping[str, list[str]]
+) -> Iterator[str]:
+    """The steps a source comes from, looking into sub-workflows."""
+    if not ref.step:
+        yield from given.get(ref.port, ())
+        return
+    inner = steps[ref.step].run
+    if not isinstance(inner, Workflow):
+        yield prefix + ref.step
+        return
+    below = {step.name: step for step in inner.steps}
+    binding = inner.outputs.get(ref.port)
+    for source in binding.sources if binding else ():
+        if source.step:
+            yield from _feeding(source, below, f"{prefix}{ref.step}/", {})

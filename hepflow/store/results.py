@@ -1,0 +1,70 @@
+"""Looking up what earlier attempts left: the content cache, and remembered digests. Never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from hepflow.store.database import Place, connect, errors_in_words
+from hepflow.store.records import TaskState
+
+RUN_SHIFT: Final = 32
+"""An attempt's id is its run's number times 2**RUN_SHIFT, plus a serial."""
+
+CHUNK: Final = 500
+"""Keys in one query; SQLite takes a limited number of parameters."""
+
+
+class Stored(NamedTuple):
+    """A result the store has."""
+
+    id: int
+    task: str
+    outputs: str
+
+    @property
+    def run(self) -> int:
+        return self.id >> RUN_SHIFT
+
+
+class Results:
+    """The successful results of all runs of a project, by key. Empty where there is no store."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._database = connect(place) if place.exists() else None
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, list[Stored]]:
+        """Results under these keys, the newest last."""
+        found: dict[bytes, list[Stored]] = {}
+        if self._database is None:
+            return found
+        with errors_in_words(self._place):
+            for start in range(0, len(keys), CHUNK):
+                chunk = keys[start : start + CHUNK]
+                marks = ",".join("?" * len(chunk))
+                rows = self._database.execute(
+                    f"SELECT key, id, task, outputs FROM attempt WHERE key IN ({marks}) AND state=?",  # noqa: S608
+                    (*chunk, TaskState.SUCCEEDED.value),
+                )
+                for key, *rest in rows:
+                    found.setdefault(key, []).append(Stored(*rest))
+        return found
+
+    def digests(self, paths: Iterable[str]) -> dict[str, tuple[int, int, int, str]]:
+        """Remembered digests of outside files: path -> (size, mtime, inode, sha256)."""
+        found: dict[str, tuple[int, int, int, str]] = {}
+        if self._database is None:
+            return found
+        with errors_in_words(self._place):
+            for path in paths:
+                row = self._database.execute(
+                    "SELECT size, mtime, inode, sha256 FROM digest WHERE path=?", (path,)
+                ).fetchone()
+                if row:
+                    found[path] = row
+        return found
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
