@@ -336,9 +336,9 @@ def _drive(
         elif conclusion.cancelled:
             state = RunState.CANCELLED
         message = "; ".join(runner.failures[:3])
-        writer.end_run(state, encode(conclusion.outputs, {}, root), encode(outputs, {}, root), message, time.time())
+        writer.end_run(state, encode(outputs, {}, root), message, time.time())
     except ValueError as error:
-        writer.end_run(RunState.FAILED, "", "", str(error), time.time())
+        writer.end_run(RunState.FAILED, "", str(error), time.time())
         raise ExecutionError.of("HF601", str(error), where=workflow.source or workflow.name) from error
     except HepflowError as error:
         _note_failure(writer, error)
@@ -352,7 +352,7 @@ def _drive(
 def _note_failure(writer: RunWriter, error: HepflowError) -> None:
     """Keeps the reason in the store where that is still possible; the disk may be what failed."""
     try:
-        writer.end_run(RunState.FAILED, "", "", error.problems[0].what, time.time())
+        writer.end_run(RunState.FAILED, "", error.problems[0].what, time.time())
     except StoreError:
         pass  # the error on its way says it; the run stays resumable as interrupted
 

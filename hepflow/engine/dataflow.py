@@ -19,6 +19,11 @@ from hepflow.model.workflow import Binding, Expression, Loop, Required, Step, Wo
 
 UNOPENED: Final = -1
 
+# What a slot is to those who follow it element by element.
+WAITING: Final = 0
+OFFERED: Final = 1
+FILLED: Final = 2
+
 
 class Counts:
     """How far all instances of one step are; shared by them, because a person sees them as one."""
@@ -67,8 +72,8 @@ class StepRun:
     """One step in one scope: its slots, and how many of its producers it still waits for."""
 
     __slots__ = (
-        "active", "arrays", "constant", "counts", "filled", "finished", "fresh", "level", "listed",
-        "node", "number", "returned", "rounds", "scope", "sizes", "users", "values", "waiting", "width",
+        "active", "arrays", "constant", "counts", "finished", "fresh", "level", "listed",
+        "node", "number", "returned", "rounds", "scope", "sizes", "slot", "users", "values", "waiting", "width",
     )  # fmt: skip
 
     def __init__(self, number: int, scope: Scope, node: Node, level: int, counts: Counts) -> None:
@@ -84,7 +89,7 @@ class StepRun:
         self.constant: dict[str, Value] = {}
         self.arrays: dict[str, Sequence[Value]] = {}
         self.values: Values = {}
-        self.filled = bytearray()
+        self.slot = bytearray()
         self.finished = 0
         self.active = 0
         self.listed = False
@@ -118,7 +123,7 @@ class StepRun:
         for stream in self.node.streams:
             axis = step.scatter.index(stream.port)
             element = coordinate(index, self.sizes, axis, step.method)
-            if not self.scope.runs[stream.producer].filled[element]:
+            if self.scope.runs[stream.producer].slot[element] != FILLED:
                 return False
         return True
 
@@ -289,7 +294,7 @@ class Dataflow:
         """All a step needed as a whole is there, and its width is known."""
         run.counts.unopened -= 1
         run.counts.width += run.width
-        run.filled = bytearray(run.width)
+        run.slot = bytearray(run.width)
         if run.node.step.scatter:
             run.values = {port.name: [None] * run.width for port in run.node.step.outputs}
         for consumer, _ in run.node.stream_consumers:
@@ -298,8 +303,7 @@ class Dataflow:
             self._complete(run)
         elif run.node.streams:
             for index in range(run.width):
-                if run.streams_filled(index):
-                    self._make_ready(run, index)
+                self._offer(run, index)
         else:
             run.fresh = range(run.width)
             self._list(run)
@@ -427,7 +431,7 @@ class Dataflow:
         return outputs
 
     def _fill_slot(self, run: StepRun, index: int, outputs: Values | None) -> None:
-        run.filled[index] = 1
+        run.slot[index] = FILLED
         given: Values = {} if outputs is None else outputs
         if run.node.step.scatter:
             for port in run.values:
@@ -448,8 +452,14 @@ class Dataflow:
         step = run.node.step
         axis = step.scatter.index(port)
         for index in invocations(element, run.sizes, axis, step.method):
-            if len(run.node.streams) == 1 or run.streams_filled(index):
-                self._make_ready(run, index)
+            self._offer(run, index)
+
+    def _offer(self, run: StepRun, index: int) -> None:
+        """Make an invocation ready if its streams have all its elements; once, though several may
+        bring the last one at the same time."""
+        if run.slot[index] == WAITING and run.streams_filled(index):
+            run.slot[index] = OFFERED
+            self._make_ready(run, index)
 
     def _complete(self, run: StepRun) -> None:
         scope = run.scope

@@ -22,7 +22,7 @@ FOLDER: Final = ".hepflow"
 _TABLES: Final = """
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, name TEXT, recipe TEXT, options TEXT, inputs TEXT, outputs TEXT,
-    published TEXT DEFAULT '', state TEXT, message TEXT DEFAULT '', started REAL,
+    state TEXT, message TEXT DEFAULT '', started REAL,
     ended REAL DEFAULT 0, host TEXT, pid INTEGER, steps TEXT DEFAULT '[]');
 -- One row an attempt. Its id is the run's number times 2^32 plus a serial, so that a run's attempts
 -- lie together. `key` is the digest of `what`, the fingerprint, one component a line.
@@ -80,7 +80,8 @@ def errors_in_words(place: Place) -> Iterator[None]:
 
 def _store_error(said: str, place: Place) -> StoreError:
     known = (
-        (("full", "no space", "too large", "quota"), "HF502", "the disk is full",
+        (("full", "no space", "too large", "quota", "disk i/o"), "HF502",
+         "the disk is full, or does not take what is written",
          "free some space, then 'hepflow resume': nothing that finished is lost"),
         (("readonly", "read-only", "permission", "unable to open", "not permitted"), "HF503",
          "the store's folder cannot be written",

@@ -87,9 +87,8 @@ def stored_request(place: Place, run: int) -> tuple[str, dict[str, object], str]
 def outputs(place: Place, run: int) -> dict[str, Value]:
     """The outputs of a finished run; empty when it has none yet."""
     with reading(place) as database:
-        row = database.execute("SELECT published, outputs FROM run WHERE id=?", (run,)).fetchone()
-    text = row[0] or row[1]
-    return decode(text, root_of(place)) if text else {}
+        row = database.execute("SELECT outputs FROM run WHERE id=?", (run,)).fetchone()
+    return decode(row[0], root_of(place)) if row[0] else {}
 
 
 def root_of(place: Place) -> str:

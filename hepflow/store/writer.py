@@ -214,12 +214,12 @@ class RunWriter:
                 [(TaskState.LOST.value, attempt) for attempt in attempts],
             )
 
-    def end_run(self, state: RunState, outputs: str, published: str, message: str, now: float) -> None:
+    def end_run(self, state: RunState, outputs: str, message: str, now: float) -> None:
         """Closes the books of the run."""
         with errors_in_words(self.place):
             self._database.execute(
-                "UPDATE run SET state=?, outputs=?, published=?, message=?, ended=? WHERE id=?",
-                (state.value, outputs, published, message, now, self.run),
+                "UPDATE run SET state=?, outputs=?, message=?, ended=? WHERE id=?",
+                (state.value, outputs, message, now, self.run),
             )
 
     def close(self) -> None:
