@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -13,6 +14,9 @@ def main() -> int:
 
         sys.stdout.write(f"hepflow {__version__}\n")
         return 0
+    # A run keeps hundreds of thousands of objects and makes few cycles: by default the collector
+    # would walk them all again and again, at a third of the engine's time.
+    gc.set_threshold(50_000, 20, 20)
     from hepflow.cli.entry import enter
 
     return enter(arguments)

@@ -1,0 +1,48 @@
+"""``hepflow plan``: what would run, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hepflow.cli.group import verb
+from hepflow.cli.late import api
+from hepflow.cli.options import Source, as_json, takes_project, takes_recipe
+from hepflow.cli.planning import show_plan
+
+EXAMPLES = """
+hepflow plan recipe.yaml                # a line a step, and why it would run
+hepflow plan recipe.yaml n=200          # what another input would change
+hepflow plan recipe.yaml --dag          # the steps as a drawing
+hepflow plan recipe.yaml --svg dag.svg  # the same for a browser or a talk
+hepflow plan recipe.yaml --json         # for a program
+"""
+
+
+@verb(EXAMPLES)
+@takes_recipe
+@takes_project
+@click.option("--dag", is_flag=True, help="Draw the steps and their links.")
+@click.option(
+    "--svg", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write the drawing as SVG.",
+)  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="Every step, however many.")
+@click.option("--no-reuse", is_flag=True, help="As if nothing were known.")
+@as_json
+def command(
+    source: Source,
+    project: api.Project,
+    dag: bool,
+    svg: Path | None,
+    every: bool,
+    no_reuse: bool,
+    machine: bool,
+) -> int:
+    """Show what would run, what is reused, and why. Runs nothing.
+
+    'Unknown' are tasks whose inputs will be made by tasks that run first.
+    """
+    options = api.RunOptions(reuse=not no_reuse)
+    return show_plan(source, project, options, dag=dag, svg=svg, every=every, as_json=machine)
