@@ -1,0 +1,467 @@
+"""The launcher: a small process that starts commands, waits for them and says how they ended.
+
+Owns the children it starts, from ``posix_spawn`` to the digest of what they left. It is a process
+of its own because a small one spawns cheaply, because a child's peak memory starts from its
+parent's, and because it outlives a head that was killed: it then keeps what had finished and ends
+the rest. Standard library only, for Python 3.9; must never know a step, a run or the head's state.
+
+It reads lines of JSON from its standard input, a socket::
+
+    ["env", number, {name: value}]             variables, told once and referred to by number
+    ["forget"]                                 all of those
+    ["run", lane, [task, ...]]                 one after the other in that lane
+    ["recall", lane]                           give back what has not started there
+    ["cancel", [id, ...]]                      end these
+    ["guard", pid], ["unguard", pid]           end that process group when the head is gone
+    ["end"]                                    end everything and exit
+
+with ``task = [id, how, body, env, folder, outputs, walltime_s, memory_mib, texts, stage]``, and
+answers with the lines of `report.py`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from hepflow.executors.folder import Large, Missing, collect, prepare
+from hepflow.executors.report import (
+    BROKEN,
+    READY,
+    RECALLED,
+    STARTED,
+    Journal,
+    Printed,
+    encode,
+    last_line,
+    memory_verdict,
+    oom_kills,
+    result_line,
+    signal_name,
+)
+from hepflow.executors.spawning import ARGV, Spawner, start_fault
+
+TELL_AFTER_S = 0.05
+"""A task that runs longer is told to have started; of shorter ones only the end is news."""
+
+HOLD_S = 0.005
+"""Results wait this long for company, unless a lane has run dry."""
+
+FAREWELL_S = 0.25
+"""What runs when the head is gone may still end by itself for so long."""
+
+LARGE = 4 << 20
+"""Longer files are digested in a thread."""
+
+
+class Job:
+    """One running task."""
+
+    def __init__(self, task: list[Any], lane: Lane, pid: int) -> None:
+        self.name: str = task[0]
+        self.how: int = task[1]
+        self.folder: str = task[4]
+        self.outputs: list[Any] = task[5]
+        self.walltime_s: float = task[6]
+        self.memory_mib: int = task[7]
+        self.lane = lane
+        self.pid = pid
+        self.began = time.time()
+        self.clock = time.monotonic()
+        self.verdict = ""
+        self.ended = False
+        self.usage: list[float] = []
+
+
+class Lane:
+    """A place where one task runs at a time, with the files that take what it prints."""
+
+    def __init__(self, path: str, null: int) -> None:
+        self.queue: deque[list[Any]] = deque()
+        self.job: Job | None = None
+        self.script = path + ".sh"
+        self.out = Printed(path + ".out")
+        self.err = Printed(path + ".err")
+        self.files = [
+            (os.POSIX_SPAWN_DUP2, null, 0),
+            (os.POSIX_SPAWN_DUP2, self.out.descriptor, 1),
+            (os.POSIX_SPAWN_DUP2, self.err.descriptor, 2),
+        ]
+
+
+class Channel:
+    """The two ways to the head: lines in, lines out, never blocking on a head that is busy."""
+
+    def __init__(self, connection: socket.socket, poller: select.poll) -> None:
+        self._socket = connection
+        self._socket.setblocking(False)
+        self._poller = poller
+        self._unread = b""
+        self._unsent = b""
+        self._held: list[bytes] = []
+        self.held_since = 0.0
+        poller.register(connection, select.POLLIN)
+
+    def hold(self, line: bytes) -> None:
+        """Send a line with the next flush."""
+        if not self._held:
+            self.held_since = time.monotonic()
+        self._held.append(line)
+
+    def due(self, now: float, at_once: bool) -> bool:
+        """Whether there is something to send that should not wait for more."""
+        if self._unsent:
+            return True
+        return bool(self._held) and (at_once or now - self.held_since >= HOLD_S)
+
+    def flush(self) -> None:
+        """Send what is held, as far as the head takes it now."""
+        self._unsent += b"".join(self._held)
+        self._held.clear()
+        self.held_since = 0.0
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the head is gone, which reading will tell
+            sent = len(self._unsent)
+        self._unsent = self._unsent[sent:]
+        wanted = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
+        self._poller.modify(self._socket, wanted)
+
+    def receive(self) -> list[Any] | None:
+        """The messages that arrived; ``None`` when the head is gone."""
+        try:
+            data = self._socket.recv(1 << 20)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        lines = (self._unread + data).split(b"\n")
+        self._unread = lines.pop()
+        return [json.loads(line) for line in lines]
+
+
+class Launcher:
+    """Starts, watches and reaps; one thread, one loop."""
+
+    def __init__(self, journal: str, lane_prefix: str, scratch: str, grace_s: float) -> None:
+        self.poller = select.poll()
+        self.channel = Channel(socket.socket(fileno=0), self.poller)
+        self.journal = Journal(journal)
+        self.lane_prefix, self.scratch, self.grace_s = lane_prefix, scratch, grace_s
+        self.spawner = Spawner(dict(os.environ))
+        self.lanes: dict[int, Lane] = {}
+        self.jobs: dict[int, Job] = {}
+        self.fresh: deque[Job] = deque()
+        self.timers: list[tuple[float, int, str, Job]] = []
+        self.guarded: set[int] = set()
+        self.threads: list[threading.Thread] = []
+        self.apart: deque[bytes] = deque()
+        self.dry = True
+        self.kills_before = oom_kills()
+        self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.wake_out, self.wake_in = os.pipe()
+        os.set_blocking(self.wake_out, False)
+        os.set_blocking(self.wake_in, False)
+        self.poller.register(self.wake_out, select.POLLIN)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self.wake_in, warn_on_full_buffer=False)
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until the head is gone or says so."""
+        self.channel.hold(encode([READY]).encode() + b"\n")
+        self.channel.flush()
+        while True:
+            for descriptor, _event in self.poller.poll(self.patience_ms()):
+                if descriptor == self.wake_out:
+                    self.reap()
+                    continue
+                messages = self.channel.receive()
+                if messages is None:
+                    return self.farewell(FAREWELL_S)
+                for message in messages:
+                    if message[0] == "end":
+                        self.end_all(signal.SIGTERM)
+                        return self.farewell(min(self.grace_s, 1.0))
+                    self.handle(message)
+            now = time.monotonic()
+            self.tick(now)
+            if self.channel.due(now, self.dry):
+                self.channel.flush()
+                self.dry = False
+
+    def handle(self, message: list[Any]) -> None:
+        what = message[0]
+        first: Any = message[1] if len(message) > 1 else None
+        if what == "run":
+            lane = self.lanes.get(first)
+            if lane is None:
+                lane = self.lanes[first] = Lane(f"{self.lane_prefix}-{first}", self.null)
+            for task in message[2]:
+                task[3] = self.spawner.envs[task[3]]
+                lane.queue.append(task)
+            if lane.job is None:
+                self.start_next(lane)
+        elif what == "env":
+            self.spawner.learn(first, message[2])
+        elif what == "forget":
+            self.spawner.envs.clear()
+        elif what == "recall":
+            self.recall(first)
+        elif what == "cancel":
+            self.cancel(set(first))
+        elif what == "guard":
+            self.guarded.add(first)
+        elif what == "unguard":
+            self.guarded.discard(first)
+
+    def patience_ms(self) -> float | None:
+        """How long nothing needs doing unless something happens; ``None`` for ever."""
+        when = []
+        if self.channel.held_since:
+            when.append(self.channel.held_since + HOLD_S)
+        while self.fresh and self.fresh[0].ended:
+            self.fresh.popleft()
+        if self.fresh:
+            when.append(self.fresh[0].clock + TELL_AFTER_S)
+        if self.timers:
+            when.append(self.timers[0][0])
+        return max(0.0, (min(when) - time.monotonic()) * 1e3 + 0.5) if when else None
+
+    def tick(self, now: float) -> None:
+        """Do what is due: tell of long tasks, end those over their limit."""
+        while self.fresh and (self.fresh[0].ended or now - self.fresh[0].clock >= TELL_AFTER_S):
+            job = self.fresh.popleft()
+            if job.ended:
+                continue
+            line = encode([STARTED, job.name, job.pid, job.lane.out.path])
+            self.channel.hold(line.encode() + b"\n")
+            self.dry = True
+            if job.walltime_s:
+                self.at(job.clock + job.walltime_s, "limit", job)
+        while self.timers and self.timers[0][0] <= now:
+            _when, _pid, what, job = heapq.heappop(self.timers)
+            if job.ended:
+                continue
+            if what == "limit":
+                self.end(job, "time limit")
+            else:
+                _kill_group(job.pid, signal.SIGKILL)
+
+    def at(self, when: float, what: str, job: Job) -> None:
+        heapq.heappush(self.timers, (when, job.pid, what, job))
+
+    def tell(self, line: bytes) -> None:
+        """Keep a result in the journal, then send it."""
+        fault = self.journal.write(line)
+        if fault:
+            self.channel.hold(encode([BROKEN, fault]).encode() + b"\n")
+        self.channel.hold(line)
+
+    # --- what the head says -----------------------------------------------------------------------
+
+    def recall(self, number: int) -> None:
+        """Give back what has not started in a lane."""
+        queue = self.lanes[number].queue
+        line = encode([RECALLED, number, [task[0] for task in queue]])
+        queue.clear()
+        self.channel.hold(line.encode() + b"\n")
+        self.dry = True
+
+    def cancel(self, names: set[str]) -> None:
+        message = "cancelled before it started"
+        for lane in self.lanes.values():
+            dropped = [task[0] for task in lane.queue if task[0] in names]
+            if dropped:
+                lane.queue = deque(task for task in lane.queue if task[0] not in names)
+                for name in dropped:
+                    self.tell(result_line(name, "cancelled", [0, 0, 0, 0], message=message))
+            if lane.job is not None and lane.job.name in names:
+                self.end(lane.job, "cancelled")
+        self.dry = True
+
+    # --- start ------------------------------------------------------------------------------------
+
+    def start_next(self, lane: Lane) -> None:
+        """Start the next task of a lane; those that cannot be started are answered on the way."""
+        while lane.queue:
+            task = lane.queue.popleft()
+            fault = self.start(task, lane)
+            if not fault:
+                return
+            usage = [round(time.time(), 3), 0, 0, 0]
+            self.tell(result_line(task[0], "could not be started", usage, message=fault))
+        self.dry = True
+
+    def start(self, task: list[Any], lane: Lane) -> str:
+        """Start one task; returns why it cannot be, or nothing."""
+        _name, how, body, env, folder, _outputs, _walltime, _memory, texts, stage = task
+        try:
+            if folder:
+                prepare(folder, texts, stage)
+            os.chdir(folder or self.scratch)
+        except (OSError, ValueError) as error:
+            return f"its folder could not be made ready: {error}"
+        script = ".command.sh" if folder else lane.script
+        try:
+            pid = self.spawner.spawn(how, body, env, folder or self.scratch, lane.files, script)
+        except (OSError, ValueError) as error:
+            return start_fault(error, how, body)
+        job = Job(task, lane, pid)
+        lane.job = self.jobs[pid] = job
+        self.fresh.append(job)
+        return ""
+
+    # --- end --------------------------------------------------------------------------------------
+
+    def end(self, job: Job, verdict: str) -> None:
+        if not job.verdict:
+            job.verdict = verdict
+            _kill_group(job.pid, signal.SIGTERM)
+            self.at(time.monotonic() + self.grace_s, "kill", job)
+
+    def reap(self) -> None:
+        """Take in every child that has exited, and keep its lane busy."""
+        with suppress(BlockingIOError):
+            os.read(self.wake_out, 4096)
+        while self.apart:
+            self.tell(self.apart.popleft())
+            self.dry = True
+        while self.jobs:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            # The leader is still there as a zombie, so its group cannot be anybody else's.
+            _kill_group(ended.si_pid, signal.SIGKILL)
+            _pid, status, spent = os.wait4(ended.si_pid, 0)
+            job = self.jobs.pop(ended.si_pid)
+            job.ended = True
+            wall = time.monotonic() - job.clock
+            cpu = spent.ru_utime + spent.ru_stime
+            peak = spent.ru_maxrss << (0 if sys.platform == "darwin" else 10)
+            job.usage = [round(job.began, 3), round(wall, 6), round(cpu, 6), peak]
+            lane = job.lane
+            printed = lane.out.take(job.folder, ".stdout"), lane.err.take(job.folder, ".stderr")
+            lane.job = None
+            self.start_next(lane)
+            self.conclude(job, os.waitstatus_to_exitcode(status), printed)
+
+    def conclude(self, job: Job, code: int, printed: tuple[str, str]) -> None:
+        """Say how a task ended, with what it left where it ended well."""
+        if job.verdict or code:
+            reason, message = _why(job, code, printed[1], self.kills_before)
+            if reason == "out of memory":
+                self.kills_before = oom_kills()
+            line = result_line(job.name, reason, job.usage, None, None, message, code, printed)
+            self.tell(line)
+            return
+        try:
+            self.tell(_found(job, printed, LARGE))
+        except Large:
+            self.threads = [thread for thread in self.threads if thread.is_alive()]
+            thread = threading.Thread(target=self.collect_apart, args=(job, printed))
+            self.threads.append(thread)
+            thread.start()
+
+    def collect_apart(self, job: Job, printed: tuple[str, str]) -> None:
+        """Digest what is large, in a thread; the loop tells the result."""
+        self.apart.append(_found(job, printed, -1))
+        os.write(self.wake_in, b"\0")
+
+    def end_all(self, number: int) -> None:
+        for lane in self.lanes.values():
+            lane.queue.clear()
+        for job in self.jobs.values():
+            _kill_group(job.pid, number)
+
+    def farewell(self, patience_s: float) -> None:
+        """Let what runs end by itself for a moment, keep its results, and end the rest."""
+        now = time.monotonic()
+        soft, hard = now + patience_s, now + patience_s + 5.0
+        for lane in self.lanes.values():
+            lane.queue.clear()
+        self.poller = select.poll()
+        self.poller.register(self.wake_out, select.POLLIN)
+        self.reap()
+        while (self.jobs or self.guarded) and time.monotonic() < soft:
+            self.poller.poll(max(1.0, (soft - time.monotonic()) * 1e3))
+            self.reap()
+        self.end_all(signal.SIGKILL)
+        for pid in self.guarded:
+            if _is_worker(pid):
+                _kill_group(pid, signal.SIGKILL)
+        while self.jobs and time.monotonic() < hard:
+            self.poller.poll(10.0)
+            self.reap()
+        for thread in self.threads:
+            thread.join(2.0)
+        self.reap()
+
+
+def _found(job: Job, printed: tuple[str, str], limit: int) -> bytes:
+    try:
+        values, files = collect(job.folder, job.outputs, limit)
+        return result_line(job.name, "", job.usage, values, files, printed=printed)
+    except Missing as error:
+        message = str(error)
+    except OSError as error:
+        message = f"an output could not be read: {error}"
+    return result_line(job.name, "missing output", job.usage, message=message, printed=printed)
+
+
+def _why(job: Job, code: int, stderr: str, kills_before: int) -> tuple[str, str]:
+    """The reason and the sentence for a task that did not end well."""
+    if job.verdict == "time limit":
+        return job.verdict, f"it ran longer than its time limit of {job.walltime_s:g} s"
+    if job.verdict == "cancelled":
+        return job.verdict, "cancelled while it ran"
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        message = memory_verdict(int(job.usage[3]), job.memory_mib, kills_before)
+        if message:
+            return "out of memory", message
+    if code < 0:
+        message = f"command was ended by {signal_name(-code)}"
+    elif code > 128 and job.how != ARGV and not signal_name(code - 128).startswith("signal"):
+        message = (
+            f"command exited with code {code} (for a shell: ended by {signal_name(code - 128)})"
+        )
+    else:
+        message = f"command exited with code {code}"
+    return "program", message + last_line(stderr)
+
+
+def _kill_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether a process still is the Python worker the head told of, not a later one."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return b"HEPFLOW_WORKER=" in file.read()
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """Run until the head is gone or says so; arguments: journal, lane prefix, scratch, grace."""
+    journal, lane_prefix, scratch, grace_s = sys.argv[1:5]
+    Launcher(journal, lane_prefix, scratch, float(grace_s)).run()

@@ -1,0 +1,295 @@
+"""The head's end of one worker process: started, talked to, ended.
+
+Owns the socket, the pipe of start tokens, the journal's path and the process itself. Must never know
+a lane, an attempt or the queue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hepflow.executors.journal import results_in
+from hepflow.executors.report import SHORT
+from hepflow.executors.wire import decode_lines
+
+ROOT: Final = str(Path(__file__).resolve().parents[2])
+"""Where the package `hepflow` lies, for interpreters that do not look there by themselves."""
+
+BOOT: Final = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.path.append({root!r});"
+    " from hepflow.executors.{module} import main; main()"
+)
+
+TOKENS: Final = 3
+"""The descriptor a Python worker finds its start tokens under."""
+
+MOST_HELD: Final = 2 << 20
+"""More bytes of results than a Python worker ever holds back."""
+
+SLACK: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one worker process, all in the executor's own folder."""
+
+    journal: str
+    log: str
+    lane_prefix: str
+    scratch: str
+
+    @classmethod
+    def of(cls, workdir: Path, number: int, journal: str) -> Places:
+        scratch = workdir / f"scratch-{number}"
+        scratch.mkdir(exist_ok=True)
+        return cls(
+            journal, str(workdir / f"worker-{number}.log"), f"{workdir}/lane-{number}", str(scratch)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One worker process.
+
+    Args:
+        pid: the process; it leads a group of its own.
+        connection: lines of JSON both ways.
+        tokens: the read and the write end of the pipe of start tokens; empty for a launcher.
+        places: its files.
+        mark: the variable that all it starts inherits, to find what it leaves behind.
+        key: which Python calls it can serve.
+        ready: it has said so.
+        lanes: numbers of lanes in use.
+        known: the sets of variables it was told.
+        heard: bytes that arrived.
+        unread: the beginning of a line that arrived in part.
+        unsent: lines it has not taken yet.
+        alive: it was not reaped yet.
+    """
+
+    pid: int
+    connection: socket.socket
+    tokens: tuple[int, ...]
+    places: Places
+    mark: str
+    key: object = None
+    ready: bool = False
+    lanes: set[int] = field(default_factory=set)
+    known: set[int] = field(default_factory=set)
+    heard: int = 0
+    unread: bytes = b""
+    unsent: bytes = b""
+    alive: bool = True
+
+    @property
+    def is_python(self) -> bool:
+        return bool(self.tokens)
+
+    def send(self, lines: str) -> bool:
+        """Send whole lines; false when a part must wait until the process has read more."""
+        self.unsent += lines.encode()
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Send what waits."""
+        while self.unsent:
+            try:
+                sent = self.connection.send(self.unsent)
+            except BlockingIOError:
+                return False
+            except OSError:  # it is gone, which reading will tell
+                self.unsent = b""
+                return True
+            self.unsent = self.unsent[sent:]
+        return True
+
+    def receive(self) -> tuple[list[list[Any]], bool]:
+        """The messages that arrived, and whether the process is still there."""
+        try:
+            data = self.connection.recv(1 << 18)
+        except BlockingIOError:
+            return [], True
+        except OSError:
+            return [], False
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self.unread += data
+            return [], bool(data)
+        whole, self.unread = self.unread + data[:end], data[end:]
+        self.heard += len(whole)
+        return decode_lines(whole), True
+
+    def start_tokens(self, first: int, count: int) -> None:
+        """Allow a Python worker to start tasks of these numbers."""
+        numbers = range(first, first + count)
+        os.write(self.tokens[1], b"".join([n.to_bytes(8, "little") for n in numbers]))
+
+    def withdraw(self) -> int:
+        """Take back all tokens; returns how many tasks, the last ones, will now not start."""
+        try:
+            return len(os.read(self.tokens[0], 1 << 16)) // 8
+        except BlockingIOError:
+            return 0
+
+    def written(self) -> list[list[Any]]:
+        """The results in its journal that did not arrive yet, with perhaps some that did."""
+        try:
+            with open(self.places.journal, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                # What it said beside its results makes the count too large, by far less than this.
+                file.seek(max(0, size - MOST_HELD, min(self.heard - SLACK, size)))
+                return results_in(file.read())
+        except OSError:
+            return []
+
+    def printed(self) -> tuple[str, str]:
+        """What is left of the printed text of a Python worker that died."""
+        return _end_of(self.places.lane_prefix + ".out"), _end_of(self.places.lane_prefix + ".err")
+
+    def said(self) -> str:
+        """What the process itself said on its way down."""
+        return _end_of(self.places.log).strip()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and, for a Python worker, to its children."""
+        try:
+            if self.is_python:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def reap(self) -> tuple[int, int]:
+        """Make sure it has ended; returns its exit code and its peak memory in bytes."""
+        self.alive = False
+        # Its socket is closed, so it has ended or is of no use any more. While it is not reaped,
+        # neither its number nor its group can be anybody else's.
+        self.signal(signal.SIGKILL)
+        try:
+            _pid, status, spent = os.wait4(self.pid, 0)
+        except ChildProcessError:
+            return 0, 0
+        peak = spent.ru_maxrss << (0 if sys.platform == "darwin" else 10)
+        return os.waitstatus_to_exitcode(status), peak
+
+    def has_ended(self) -> bool:
+        """Whether the process has exited, leaving it to be reaped."""
+        try:
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, flags) is not None
+        except ChildProcessError:
+            return True
+
+    def hang_up(self) -> None:
+        """Close our ends: the process then ends by itself."""
+        self.connection.close()
+        for descriptor in self.tokens:
+            os.close(descriptor)
+        self.tokens = ()
+
+
+def launcher(places: Places, env: Mapping[str, str], mark: str, grace_s: float) -> Worker:
+    """Start a launcher."""
+    arguments = [places.journal, places.lane_prefix, places.scratch, str(grace_s)]
+    marked = {**env, "HEPFLOW_LAUNCHER": mark}
+    flags = ["-I", "-S"]
+    return _start("launcher", flags, arguments, marked, places, mark)
+
+
+def python_worker(
+    places: Places, env: Mapping[str, str], mark: str, path: tuple[str, ...]
+) -> Worker:
+    """Start a Python worker whose modules are searched in ``path`` first."""
+    arguments = [places.journal, places.lane_prefix, places.scratch, str(TOKENS), json.dumps(path)]
+    marked = {**env, "HEPFLOW_WORKER": mark}
+    return _start("pyworker", ["-X", "faulthandler"], arguments, marked, places, mark)
+
+
+def _start(
+    module: str,
+    flags: list[str],
+    arguments: list[str],
+    env: Mapping[str, str],
+    places: Places,
+    mark: str,
+) -> Worker:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    tokens = os.pipe() if module == "pyworker" else ()
+    for descriptor in tokens:
+        os.set_blocking(descriptor, False)
+    log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    actions: list[tuple[int, int, int]] = [
+        (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, log, 2),
+    ]
+    if tokens:
+        actions.append((os.POSIX_SPAWN_DUP2, tokens[0], TOKENS))
+    boot = BOOT.format(root=ROOT, module=module)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, *flags, "-c", boot, *arguments],
+            dict(env),
+            file_actions=actions,
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ),
+        )
+    finally:
+        theirs.close()
+        os.close(log)
+    return Worker(pid, ours, tokens, places, mark)
+
+
+def _end_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - SHORT))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def end_marked(prefix: str, spare: frozenset[int] = frozenset()) -> int:
+    """End every process whose mark begins so: what dead launchers and workers left behind."""
+    wanted = [f"{name}={prefix}".encode() for name in ("HEPFLOW_LAUNCHER", "HEPFLOW_WORKER")]
+    ended = 0
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return 0
+    for pid in pids:
+        if pid in spare or pid == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                variables = file.read().split(b"\0")
+            if any(variable.startswith(mark) for variable in variables for mark in wanted):
+                os.kill(pid, signal.SIGKILL)
+                ended += 1
+        except OSError:
+            continue
+    return ended
+
+
+def await_end(workers: list[Worker], patience_s: float) -> list[Worker]:
+    """Wait for processes to exit; returns those that have not."""
+    deadline = time.monotonic() + patience_s
+    left = [worker for worker in workers if not worker.has_ended()]
+    while left and time.monotonic() < deadline:
+        time.sleep(0.002)
+        left = [worker for worker in left if not worker.has_ended()]
+    return left

@@ -1,0 +1,149 @@
+"""How a command becomes a process: search path, shells, variables, and what can go wrong.
+
+The launcher's lower half: standard library only, for Python 3.9. Owns one ``posix_spawn`` and the
+words for its failure; must never know lanes, results or the head.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import Any
+
+ARGV, WORDS, SH, BASH = 0, 1, 2, 3
+"""How a command runs: its words; its words if they can be spawned, else its text by bash; its
+text by the plain shell; its text by bash."""
+
+LONGEST_ARGUMENT = 100_000
+"""The kernel refuses single arguments above 128 KiB: a longer text becomes a script."""
+
+# Python ignores these two; a child must die of them as under any shell.
+DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
+
+
+class Spawner:
+    """Starts commands in the current folder."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._base = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
+        self.envs: dict[int, dict[bytes, bytes]] = {}
+        self._known: dict[tuple[str, str], str] = {}
+        path = environ.get("PATH", os.defpath)
+        bash = self.find("bash", path)
+        self._shell = [self.find("sh", path) or "/bin/sh", "-e"]
+        strict = [bash, "--norc", "--noprofile", "-e", "-o", "pipefail"]
+        self._strict_shell = strict if bash else self._shell
+
+    def learn(self, number: int, changes: dict[str, str]) -> None:
+        """Remember a set of variables on top of the launcher's own."""
+        env = self._base.copy()
+        env.update((os.fsencode(name), os.fsencode(value)) for name, value in changes.items())
+        self.envs[number] = env
+
+    def find(self, word: str, path: str) -> str:
+        """The program a word names, or nothing.
+
+        A word with a slash is taken as it is: the kernel then says what is wrong with it.
+        """
+        if "/" in word:
+            return word
+        found = self._known.get((word, path), "")
+        if found:
+            return found
+        for folder in path.split(os.pathsep):
+            candidate = os.path.join(folder or ".", word)
+            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+                if candidate.startswith("/"):
+                    self._known[word, path] = candidate
+                return candidate
+        return ""
+
+    def spawn(
+        self,
+        how: int,
+        body: Any,
+        variables: dict[bytes, bytes],
+        folder: str,
+        files: list[Any],
+        script: str,
+    ) -> int:
+        """Start a command and return its process, which leads a group of its own.
+
+        Args:
+            how: one of the constants above.
+            body: words, a text, or for ``WORDS`` text, words, target of standard output, append.
+            variables: one of the sets that were learnt.
+            folder: the current one.
+            files: what becomes of the descriptors 0, 1 and 2.
+            script: where a text goes that is too long for an argument.
+
+        Raises:
+            OSError, ValueError: it cannot be started.
+        """
+        env = variables.copy()
+        env[b"PWD"] = os.fsencode(folder)
+        path = os.fsdecode(env.get(b"PATH", b""))
+        if how == ARGV:
+            program = self.find(body[0], path)
+            if not program:
+                raise OSError(errno.ENOENT, f"looked in {path or 'an empty PATH'}", body[0])
+            return _spawn(program, body, env, files)
+        if how == WORDS:
+            body, words, target, append = body
+            how = BASH
+            program = self.find(words[0], path)
+            if program:
+                actions = [files[0], _onto(target, append), files[2]] if target else files
+                try:
+                    return _spawn(program, words, env, actions)
+                except OSError as error:
+                    if error.errno in (errno.E2BIG, errno.EAGAIN, errno.ENOMEM):
+                        raise
+            # The shell says better than we could what is wrong with the command.
+        shell = self._shell if how == SH else self._strict_shell
+        if len(body) * 4 > LONGEST_ARGUMENT and len(os.fsencode(body)) > LONGEST_ARGUMENT:
+            with open(script, "wb") as file:
+                file.write(os.fsencode(body))
+            return _spawn(shell[0], [*shell, script], env, files)
+        return _spawn(shell[0], [*shell, "-c", body], env, files)
+
+
+def _onto(target: str, append: int) -> tuple[Any, ...]:
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+    return os.POSIX_SPAWN_OPEN, 1, target, flags, 0o666
+
+
+def _spawn(program: str, words: list[str], env: dict[bytes, bytes], files: list[Any]) -> int:
+    return os.posix_spawn(
+        program,
+        words,
+        env,
+        file_actions=files,
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=DEFAULT_SIGNALS,
+    )
+
+
+def start_fault(error: Exception, how: int, body: Any) -> str:
+    """One sentence that says why a command could not be started."""
+    program = body[0] if how == ARGV else "the shell"
+    number = error.errno if isinstance(error, OSError) else 0
+    if number == errno.E2BIG:
+        return (
+            "the argument list is too long for this system; hand the values over in a file"
+            " instead (`{{ values | listing }}`)"
+        )
+    if number == errno.ENOENT and how == ARGV:
+        if "/" not in program:
+            return f"there is no program '{program}' ({error.args[1]})"
+        if os.path.exists(program):
+            return f"'{program}' cannot be executed: the interpreter in its first line is missing"
+        return f"there is no program '{program}'"
+    if number == errno.EACCES:
+        return f"'{program}' may not be executed: it lacks the permission"
+    if number == errno.ENOEXEC:
+        return f"'{program}' cannot be executed: no program for this machine, nor '#!' at its head"
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return f"{program!r} could not be started: {said}"

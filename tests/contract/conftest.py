@@ -1,0 +1,40 @@
+"""The executors that the contract is held against: add a factory, get the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hepflow.executors.local import LocalExecutor
+from hepflow.model.protocols import Executor
+from tests.contract.loop import Loop
+
+Factory = Callable[[Path], Executor]
+
+
+def _local(workdir: Path) -> Executor:
+    return LocalExecutor(workdir, cpus=2, memory_mib=4096, gpus=(), grace_s=0.3)
+
+
+FACTORIES: dict[str, Factory] = {"local": _local}
+"""Name -> how to make one that may use two cores and ends what will not end within a second."""
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def executor_factory(request: pytest.FixtureRequest) -> Factory:
+    return FACTORIES[request.param]
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+@pytest.fixture
+def executor(executor_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
+    made = executor_factory(tmp_path / "executor")
+    made.start(loop)
+    yield made
+    made.close()

@@ -1,0 +1,48 @@
+"""A head that is meant to be killed: submits what it is told and prints what ends.
+
+Run as ``python -m tests.contract.head FACTORY WORKDIR MANY``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hepflow.model.task import Attempt, Call, Output, Shell, Task
+from tests.contract.conftest import FACTORIES
+from tests.contract.loop import Loop
+
+
+def attempts(workdir: Path, count: int) -> list[Attempt]:
+    """Short commands, each with a trace of its own, then long ones and a long call."""
+    traces = workdir / "traces"
+    made = []
+    for n in range(count):
+        text = f"echo {n} > number.txt && echo {n} > {traces}/{n}"
+        task = Task(Shell(text), (Output("number", "number.txt"),))
+        made.append(Attempt(f"short[{n}]#1", task, str(workdir / "tasks" / f"short-{n}")))
+    long = Task(Shell("sleep 1000 & sleep 1000"))
+    made += [Attempt(f"long[{n}]#1", long, str(workdir / "tasks" / f"long-{n}")) for n in range(1)]
+    here = str(Path(__file__).parent)
+    call = Call("functions:sleeps", {"seconds": 1000}, {}, (here,))
+    made.append(Attempt("call#1", Task(call, (Output("value"),))))
+    return made
+
+
+def main() -> None:
+    factory, workdir, count = FACTORIES[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3])
+    (workdir / "traces").mkdir(parents=True)
+    loop = Loop()
+    executor = factory(workdir / "executor")
+    executor.start(loop)
+    executor.submit(attempts(workdir, count))
+    told = 0
+    while True:
+        loop.turn(10.0)
+        for event in loop.events[told:]:
+            print(type(event).__name__, event.attempt, flush=True)
+        told = len(loop.events)
+
+
+if __name__ == "__main__":
+    main()
