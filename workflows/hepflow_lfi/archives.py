@@ -1,0 +1,133 @@
+"""Read what other steps wrote: shards of simulations, and reference posteriors.
+
+Owns every check of a numpy archive, so that what passes here fits the task in name and shape.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflow_lfi.errors import InputError
+from hepflow_lfi.tasks import Task
+
+AnyPath = str | os.PathLike[str]
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulations:
+    """Parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave."""
+
+    theta: Floats32
+    x: Floats32
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``observations`` (k, data) and draws of the posterior of each (k, n, parameters)."""
+
+    observations: NDArray[np.float64]
+    posterior: Floats32
+
+
+def read_simulations(paths: Sequence[AnyPath], task: Task) -> Simulations:
+    """Read and join the shards, in the order given."""
+    thetas, xs = [], []
+    seen: dict[int, Path] = {}
+    for path in map(Path, paths):
+        arrays = _read_arrays(path, ("theta", "x", "task", "seed"))
+        _check_task(path, str(arrays["task"]), task)
+        _check_shape(path, "theta", arrays["theta"], (None, task.prior.dim), task)
+        _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), task.data_dim), task)
+        seed = int(arrays["seed"])
+        if seed in seen:
+            raise InputError(
+                path,
+                f"holds the same draws as {seen[seed]}",
+                why=f"both were made with seed {seed}; copies teach the network nothing",
+                fix="give every shard a seed of its own",
+            )
+        seen[seed] = path
+        thetas.append(arrays["theta"].astype(np.float32))
+        xs.append(arrays["x"].astype(np.float32))
+    return Simulations(np.concatenate(thetas), np.concatenate(xs))
+
+
+def read_reference(path: AnyPath, task: Task) -> Reference:
+    """Read observations and their reference posteriors."""
+    path = Path(path)
+    arrays = _read_arrays(path, ("observations", "reference_posterior"))
+    observations = arrays["observations"]
+    _check_shape(path, "observations", observations, (None, task.data_dim), task)
+    wanted = (len(observations), None, task.prior.dim)
+    _check_shape(path, "reference_posterior", arrays["reference_posterior"], wanted, task)
+    return Reference(
+        observations.astype(np.float64), arrays["reference_posterior"].astype(np.float32)
+    )
+
+
+def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise InputError(path, what, fix="check the path; relative ones start in this folder")
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array, not an archive of named ones")
+            missing = [name for name in names if name not in archive]
+            arrays = {name: archive[name] for name in names if name in archive}
+            found = ", ".join(archive.files) or "nothing"
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            path, "cannot be read as a numpy archive", why=str(error), fix="write it anew"
+        ) from error
+    if missing:
+        raise InputError(
+            path,
+            f"lacks the array {missing[0]!r}",
+            why=f"it holds {found}; needed are {', '.join(names)}",
+            fix="pass the file that the step before wrote",
+        )
+    return arrays
+
+
+def _check_task(path: Path, found: str, task: Task) -> None:
+    if found != task.name:
+        raise InputError(
+            path,
+            f"was made for task {found!r}, not {task.name!r}",
+            fix="name the same task in every step",
+        )
+
+
+def _check_shape(
+    path: Path, name: str, array: NDArray[Any], wanted: tuple[int | None, ...], task: Task
+) -> None:
+    fits = array.ndim == len(wanted) and all(
+        want in (None, have) for want, have in zip(wanted, array.shape, strict=True)
+    )
+    shown = " x ".join("any" if size is None else str(size) for size in wanted)
+    if not fits:
+        have = " x ".join(map(str, array.shape)) or "a single number"
+        raise InputError(
+            path,
+            f"array {name!r} is {have}, needed is {shown}",
+            why=f"task {task.name} has {task.prior.dim} parameters and {task.data_dim} data",
+            fix=f"pass a file made for {task.name}",
+        )
+    if array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():
+        raise InputError(
+            path,
+            f"array {name!r} is empty or holds entries that are no finite numbers",
+            why=f"its type is {array.dtype}, its size {array.size}",
+            fix="write it anew",
+        )

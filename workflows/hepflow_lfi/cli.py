@@ -1,0 +1,235 @@
+"""The command line.  Heavy libraries are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from hepflow_lfi import __version__
+from hepflow_lfi.errors import InputError, LfiError, UsageError
+
+_STARTED = time.perf_counter()
+
+_HELP = """\
+Likelihood-free inference against published references: draw simulations, train a neural
+posterior, and score it with the classifier two-sample test (C2ST).
+"""
+_EXAMPLE = """\
+a whole run, in three steps (10,000 simulations, a few minutes on two cores):
+
+  python -m hepflow_lfi simulate two_moons --draws 10000 --seed 0 --out sample.npz
+  python -m hepflow_lfi train two_moons sample.npz --out posterior.pt
+  python -m hepflow_lfi judge posterior.pt two_moons.npz --metrics metrics.json --plot posterior.png
+
+A C2ST of 0.5 says that the posterior cannot be told from the reference, 1 that it always can.
+'simulate' needs numpy; 'train' and 'judge' need torch, sbi, scipy and matplotlib.
+Exit status: 0 done, 1 a file is missing or does not fit, 2 wrong usage.
+"""
+_JUDGE_NOTE = """\
+The observation file is a numpy archive with 'observations' (k x data) and 'reference_posterior'
+(k x n x parameters).  The published protocol is 10,000 samples a side over ten observations; with
+fewer samples scores come out lower, and the metrics file says that they are not comparable.
+"""
+
+Handler = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _build_parser().parse_args(arguments)
+    handler: Handler = options.handler
+    try:
+        handler(options)
+    except LfiError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except ModuleNotFoundError as error:
+        if (error.name or "hepflow_lfi").startswith("hepflow_lfi"):
+            raise
+        fix = f"install it: pip install {error.name}"
+        print(UsageError("python", f"library {error.name!r} is missing", fix=fix), file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(InputError(str(error.filename), error.strerror or str(error)), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hepflow_lfi",
+        description=_HELP,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_tasks(verbs)
+    _add_simulate(verbs)
+    _add_train(verbs)
+    _add_judge(verbs)
+    return parser
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_tasks(verbs: Verbs) -> None:
+    verb = verbs.add_parser("tasks", help="list the tasks", description="List the tasks.")
+    verb.set_defaults(handler=_list_tasks)
+
+
+def _add_simulate(verbs: Verbs) -> None:
+    text = "Draw parameters from the prior, simulate each, write both to a file."
+    verb = verbs.add_parser("simulate", help="draw one shard of simulations", description=text)
+    verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
+    verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
+    verb.add_argument("--seed", type=_whole, default=0, help="number of the shard (default: 0)")
+    verb.add_argument("--out", default="sample.npz", metavar="FILE", help="default: sample.npz")
+    verb.set_defaults(handler=_simulate)
+
+
+def _add_train(verbs: Verbs) -> None:
+    text = "Train a neural posterior estimate on one or more shards of simulations."
+    verb = verbs.add_parser("train", help="train a posterior on shards", description=text)
+    verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
+    verb.add_argument("samples", nargs="+", metavar="SHARD", help="files that 'simulate' wrote")
+    verb.add_argument("--out", default="posterior.pt", metavar="FILE", help="default: posterior.pt")
+    verb.add_argument("--seed", type=_whole, default=0, help="of weights and order (default: 0)")
+    verb.add_argument("--epochs", type=_positive, help="passes over the data (default: by task)")
+    verb.add_argument("--batch", type=_positive, help="simulations a step (default: by task)")
+    verb.add_argument("--learning-rate", type=_above_zero, help="its peak (default: by task)")
+    verb.add_argument(
+        "--network", choices=("nsf", "maf"), help="neural spline or autoregressive flow"
+    )
+    verb.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        help="threads (default: 1; for nets so small more only cost)",
+    )
+    verb.set_defaults(handler=_train)
+
+
+def _add_judge(verbs: Verbs) -> None:
+    text = "Score a posterior against reference posteriors, and draw both."
+    verb = verbs.add_parser(
+        "judge",
+        help="score a posterior against references",
+        description=text,
+        epilog=_JUDGE_NOTE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("posterior", metavar="POSTERIOR", help="the file that 'train' wrote")
+    verb.add_argument("reference", metavar="OBSERVATIONS", help="archive with the references")
+    verb.add_argument("--metrics", default="metrics.json", metavar="FILE", help="scores, as JSON")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
+    verb.add_argument("--samples", type=_positive, default=10_000, help="a side (default: 10000)")
+    verb.add_argument(
+        "--observations", metavar="LIST", help="such as 1,2,5-7, counted from 1 (default: all)"
+    )
+    verb.add_argument("--jobs", type=_positive, help="processes (default: CPUs granted to us)")
+    verb.add_argument("--seed", type=_whole, default=0, help="of the samples (default: 0)")
+    verb.set_defaults(handler=_judge)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0, 1, 2, ...")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1, 2, 3, ...")
+    return int(text)
+
+
+def _above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _list_tasks(_: argparse.Namespace) -> None:
+    from hepflow_lfi.tasks import TASKS
+
+    print(f"{'task':18}parameters  data  exact posterior  what")
+    for task in TASKS.values():
+        exact = "yes" if task.exact_posterior else "no"
+        print(f"{task.name:18}{task.prior.dim:<12}{task.data_dim:<6}{exact:<17}{task.doc}")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from hepflow_lfi.simulate import draw
+
+    draw(options.task, options.draws, options.seed, options.out)
+    _say(f"{options.out}: {options.draws} simulations of {options.task}, seed {options.seed}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from hepflow_lfi.archives import read_simulations
+    from hepflow_lfi.tasks import find_task
+
+    task = find_task(options.task)
+    data = read_simulations(options.samples, task)
+    _say(f"{len(data.theta)} simulations of {task.name} in {len(options.samples)} files")
+
+    from hepflow_lfi import commands
+
+    commands.train(
+        task,
+        data,
+        commands.TrainOptions(
+            out=options.out,
+            seed=options.seed,
+            jobs=options.jobs,
+            epochs=options.epochs,
+            batch=options.batch,
+            learning_rate=options.learning_rate,
+            network=options.network,
+        ),
+        _say,
+    )
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from hepflow_lfi.cpus import count_cpus
+
+    jobs = options.jobs or count_cpus()
+    for path in (options.posterior, options.reference):
+        if not os.path.isfile(path):
+            raise InputError(path, "no such file", fix="check the path")
+
+    from hepflow_lfi import commands
+
+    commands.judge(
+        commands.JudgeOptions(
+            posterior=options.posterior,
+            reference=options.reference,
+            metrics=options.metrics,
+            plot=options.plot,
+            samples=options.samples,
+            observations=options.observations,
+            jobs=jobs,
+            seed=options.seed,
+            started=_STARTED,
+        ),
+        _say,
+    )

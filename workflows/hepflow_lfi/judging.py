@@ -1,0 +1,173 @@
+"""Judge a posterior: sample it for each observation, score it against the reference.
+
+Owns the protocol of the published comparison (which samples, how many, which seeds) and the
+parallelism over observations.  How samples are drawn and compared is the business of others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflow_lfi.archives import Reference
+from hepflow_lfi.c2st import C2ST, c2st
+from hepflow_lfi.cpus import one_thread_each
+from hepflow_lfi.errors import UsageError
+from hepflow_lfi.published import PublishedScore, find_published
+from hepflow_lfi.simulate import ENTROPY
+from hepflow_lfi.tasks import Task
+
+PUBLISHED_SAMPLES = 10_000
+PUBLISHED_OBSERVATIONS = 10
+
+Say = Callable[[str], None]
+Samples = NDArray[np.float32]
+Sampler = Callable[[int], tuple[Samples, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to compare: which observations (from 1), how many samples a side, on how many CPUs."""
+
+    observations: tuple[int, ...]
+    samples: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationScore:
+    """The score of one observation, with the samples it compared; ``kept`` is the share of
+    draws that fell inside the prior."""
+
+    observation: int
+    c2st: C2ST
+    reference: Samples
+    inferred: Samples
+    kept: float
+    sampling_s: float
+    scoring_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All scores in the order of the observations, and what was published for the like."""
+
+    task: Task
+    method: str
+    simulations: int
+    trial: Trial
+    scores: tuple[ObservationScore, ...]
+    published: PublishedScore | None
+    wall_s: float
+
+    @property
+    def mean(self) -> float:
+        """Mean C2ST over the observations."""
+        return statistics.fmean(score.c2st.score for score in self.scores)
+
+    def reasons_not_to_compare(self) -> list[str]:
+        """Say why the mean must not be held against the published one; empty if it may be."""
+        reasons = []
+        if self.published is None:
+            reasons.append(f"nothing is published for {self.method} at {self.simulations}")
+        if self.trial.samples != PUBLISHED_SAMPLES:
+            reasons.append(f"{self.trial.samples} samples a side, not {PUBLISHED_SAMPLES}")
+        if len(self.scores) != PUBLISHED_OBSERVATIONS:
+            reasons.append(f"{len(self.scores)} observations, not {PUBLISHED_OBSERVATIONS}")
+        return reasons
+
+
+def select_reference(reference: Reference, task: Task, observation: int, count: int) -> Samples:
+    """Return ``count`` reference draws: those of the file, or exact ones if it has too few."""
+    stored = reference.posterior[observation - 1]
+    if len(stored) >= count:
+        return stored[:count]
+    if task.exact_posterior is None:
+        raise UsageError(
+            "--samples",
+            f"{count} asked, the reference has {len(stored)}",
+            why=f"task {task.name} has no exact posterior to draw more from",
+            fix=f"ask for {len(stored)} or fewer",
+        )
+    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(task.number, 2**32 - observation))
+    generator = np.random.default_rng(sequence)
+    x = reference.observations[observation - 1]
+    return task.exact_posterior(x, count, generator, task.prior).astype(np.float32)
+
+
+def judge_posterior(
+    task: Task,
+    method: str,
+    simulations: int,
+    reference: Reference,
+    trial: Trial,
+    sampler: Sampler,
+    say: Say,
+) -> Verdict:
+    """Score every observation of the trial; ``sampler(observation)`` gives the inferred draws."""
+    started = time.perf_counter()
+    scores: list[ObservationScore] = []
+    spawn = multiprocessing.get_context("spawn")
+    with one_thread_each(), ProcessPoolExecutor(trial.jobs, mp_context=spawn) as pool:
+        waiting = dict(_submit_all(pool, task, reference, trial, sampler))
+        for future in as_completed(waiting):
+            scores.append(_collect(waiting[future], future))
+            last = scores[-1]
+            say(
+                f"observation {last.observation}  C2ST {last.c2st.score:.4f}  "
+                f"{max(last.c2st.epochs)} epochs  {last.scoring_s:.1f} s  "
+                f"({len(scores)} of {len(waiting)})"
+            )
+    scores.sort(key=lambda score: score.observation)
+    published = find_published(task.name, method, simulations)
+    wall_s = time.perf_counter() - started
+    return Verdict(task, method, simulations, trial, tuple(scores), published, wall_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    observation: int
+    reference: Samples
+    inferred: Samples
+    kept: float
+    sampling_s: float
+
+
+_Scoring = Future[tuple[C2ST, float]]
+
+
+def _submit_all(
+    pool: ProcessPoolExecutor, task: Task, reference: Reference, trial: Trial, sampler: Sampler
+) -> Iterator[tuple[_Scoring, _Drawn]]:
+    for observation in trial.observations:
+        truth = select_reference(reference, task, observation, trial.samples)
+        started = time.perf_counter()
+        inferred, kept = sampler(observation)
+        seconds = time.perf_counter() - started
+        drawn = _Drawn(observation, truth, inferred, kept, seconds)
+        yield pool.submit(_score, truth, inferred), drawn
+
+
+def _score(reference: Samples, inferred: Samples) -> tuple[C2ST, float]:
+    started = time.perf_counter()
+    return c2st(reference, inferred), time.perf_counter() - started
+
+
+def _collect(drawn: _Drawn, scoring: _Scoring) -> ObservationScore:
+    score, seconds = scoring.result()
+    return ObservationScore(
+        drawn.observation,
+        score,
+        drawn.reference,
+        drawn.inferred,
+        drawn.kept,
+        drawn.sampling_s,
+        seconds,
+    )
