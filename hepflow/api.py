@@ -13,12 +13,11 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hepflow import plugins
-from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
-from hepflow.doctor import Check, examine
 from hepflow.engine import Policy, Scheduler
 from hepflow.inputs import complete, read_inputs
 from hepflow.model.errors import (
@@ -37,14 +36,12 @@ from hepflow.model.workflow import Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
 from hepflow.runner.planner import Planner, Rules
-from hepflow.runner.preview import PlannedStep, PlanReport, Preview
 from hepflow.runner.telling import Progress, Telling
 from hepflow.staging.publish import publish
 from hepflow.store import reader
 from hepflow.store.codec import decode, encode
 from hepflow.store.database import FOLDER
 from hepflow.store.database import Place as StorePlace
-from hepflow.store.gc import GcReport, collect_garbage
 from hepflow.store.records import (
     Change,
     Explanation,
@@ -68,7 +65,27 @@ __all__ = [
     "retry", "run", "runs", "starter", "status", "tasks", "validate",
 ]  # fmt: skip
 
+if TYPE_CHECKING:
+    from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
+    from hepflow.doctor import Check
+    from hepflow.runner.preview import PlannedStep, PlanReport
+    from hepflow.store.gc import GcReport
+
 Listener: TypeAlias = Callable[[Progress], None]
+
+_LATE: Final = {
+    "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
+    "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
+    "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
+    "GcReport": "hepflow.store.gc",
+}  # fmt: skip
+"""Names whose modules no run needs: loaded when somebody asks, so that running starts sooner."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +219,8 @@ def plan(
     Raises:
         RecipeError: inputs are missing or of the wrong type.
     """
+    from hepflow.runner.preview import Preview
+
     given = complete(workflow, inputs)
     results = Results(project.store)
     try:
@@ -442,10 +461,14 @@ def gc(
     project: Project, *, keep: int = 5, older_than_days: float | None = None, dry_run: bool = False
 ) -> GcReport:
     """Removes old runs and what no kept run refers to."""
+    from hepflow.store.gc import collect_garbage
+
     age = None if older_than_days is None else older_than_days * 86400
     return collect_garbage(project.store, keep=keep, older_than_s=age, now=time.time(), dry_run=dry_run)
 
 
 def doctor(project: Project) -> tuple[Check, ...]:
     """What is installed, and which executors and languages are usable."""
+    from hepflow.doctor import examine
+
     return examine(project.store)

@@ -6,10 +6,9 @@ hepflow, so what we ship ourselves is also written down here; a test holds the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from hepflow.model.errors import UnavailableError
@@ -62,5 +61,6 @@ def names_lazily(group: str) -> Iterator[str]:
 
 
 def _installed(group: str) -> dict[str, str]:
-    found: Iterable[EntryPoint] = entry_points(group=group)
-    return {point.name: point.value for point in found}
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 60 ms, and seldom needed
+
+    return {point.name: point.value for point in entry_points(group=group)}

@@ -1,0 +1,121 @@
+"""``python -m bench``: measure, and print a page of markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import figure_table, growth_table, header, shape_table
+from bench.scenarios import Result, measure_shape
+from bench.shapes import Shape
+from bench.start import Figure, million, single_figures
+from bench.tools import Tool, installed_tools
+
+SHAPES = ("wide", "chain", "layered")
+KINDS = ("shell", "redirect", "python")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to measure."""
+
+    shapes: tuple[Shape, ...]
+    tools: tuple[Tool, ...]
+    repeats: int
+    figures: bool
+    million: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    found.add_argument("--sizes", type=numbers, default=(200, 1000, 10_000), metavar="N,N,...")
+    found.add_argument("--shapes", type=words, default=SHAPES, metavar=",".join(SHAPES))
+    found.add_argument("--kinds", type=words, default=("shell", "python"), metavar=",".join(KINDS))
+    found.add_argument("--tools", type=words, default=(), help="default: all that are installed")
+    found.add_argument("--repeats", type=int, default=3)
+    found.add_argument("--full", action="store_true", help="sizes up to 100,000")
+    found.add_argument("--million", action="store_true", help="also a 1,000,000-wide scatter")
+    found.add_argument("--quick", action="store_true", help="20 tasks, once: does it work at all")
+    found.add_argument("--no-figures", action="store_true", help="shapes only")
+    found.add_argument("--folder", type=Path, help="where to run (default: a temporary folder)")
+    found.add_argument("--out", type=Path, help="write the page here too")
+    return found
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part.replace("_", "")) for part in words(text))
+
+
+def choice(arguments: argparse.Namespace) -> Choice:
+    """The options as what is to be measured."""
+    sizes, repeats = arguments.sizes, arguments.repeats
+    if arguments.quick:
+        sizes, repeats = (20,), 1
+    elif arguments.full:
+        sizes = (200, 1000, 10_000, 100_000)
+    tools = installed_tools()
+    if arguments.tools:
+        tools = tuple(tool for tool in tools if tool.name in arguments.tools)
+    shapes = tuple(
+        Shape(name, size, kind)
+        for name in arguments.shapes
+        for kind in arguments.kinds
+        for size in sizes
+    )
+    return Choice(shapes, tools, repeats, not arguments.no_figures, arguments.million)
+
+
+def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
+    """The report, line by line as it is measured."""
+    yield from header(command, wanted.tools, folder, wanted.repeats)
+    figures: list[Figure] = []
+    base_mib = 0.0
+    if wanted.figures:
+        figures, base_mib = single_figures(folder / "single", wanted.repeats, tell)
+    if wanted.million:
+        figures.append(million(folder / "million", tell))
+    if figures:
+        yield from figure_table(figures)
+    results: list[Result] = []
+    for shape in wanted.shapes:
+        # The largest sizes take minutes each, and their spread is small beside that.
+        repeats = 1 if shape.tasks >= 100_000 else wanted.repeats
+        results.append(measure_shape(shape, wanted.tools, repeats, folder, tell))
+        yield from shape_table(results[-1], wanted.tools, base_mib)
+    yield from growth_table(results)
+
+
+def tell(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    # Set on some build machines; it would have every start compile every module anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = " ".join(["python -m bench", *(argv if argv is not None else sys.argv[1:])])
+    folder = Path(tempfile.mkdtemp(prefix="hepflow-bench-", dir=arguments.folder))
+    lines: list[str] = []
+    try:
+        for line in page(choice(arguments), folder, command):
+            print(line, flush=True)
+            lines.append(line)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if arguments.out:
+            arguments.out.write_text("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
