@@ -1,9 +1,9 @@
 """hepflow's public face: everything the command line does, as functions.
 
-    from hepflow import api
-    workflow = api.load(Path("recipe.yaml"))
-    result = api.run(workflow, api.read_inputs(workflow, values={"n": "500"}), project=api.Project.find())
-    result.outputs["sum"]
+from hepflow import api
+workflow = api.load(Path("recipe.yaml"))
+result = api.run(workflow, api.read_inputs(workflow, values={"n": "500"}), project=api.Project.find())
+result.outputs["sum"]
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from hepflow.store.records import (
     StepStatus,
     TaskReport,
     TaskState,
+    step_of,
 )
 from hepflow.store.results import Results
 from hepflow.store.writer import RunWriter, create_run, reopen_run
@@ -148,7 +149,7 @@ class RunResult:
 # --- recipes ----------------------------------------------------------------------------------
 
 
-def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:  # noqa: B008
+def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:
     """The workflow in a file of any installed language.
 
     Raises:
@@ -157,7 +158,12 @@ def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:  # noqa:
     """
     if not path.is_file():
         what = "is a folder, not a recipe" if path.is_dir() else "there is no such file"
-        raise RecipeError.of("HF101", what, where=str(path), fix="name a recipe file; 'hepflow recipes' lists bundled ones")
+        raise RecipeError.of(
+            "HF101",
+            what,
+            where=str(path),
+            fix="name a recipe file; 'hepflow recipes' lists bundled ones",
+        )
     for name in plugins.names_lazily(plugins.LANGUAGES):
         language: Language = plugins.load(plugins.LANGUAGES, name)(load)
         if language.claims(path):
@@ -171,7 +177,7 @@ def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:  # noqa:
 
 def validate(
     path: Path,
-    options: LoadOptions = LoadOptions(),  # noqa: B008
+    options: LoadOptions = LoadOptions(),
     files: Sequence[Path] = (),
     values: Mapping[str, str] | None = None,
 ) -> Workflow:
@@ -192,13 +198,16 @@ def starter(into: Path) -> Path:
     Raises:
         UsageError: there is a file of that name.
     """
-    from hepflow import recipe  # noqa: PLC0415 - only this verb needs the text
+    from hepflow import recipe
 
+    text = recipe.starter()
     try:
         with into.open("x", encoding="utf-8") as file:
-            file.write(recipe.starter())
+            file.write(text)
     except FileExistsError:
-        raise UsageError.of("HF306", f"{into} is there already", fix="remove it or name another file") from None
+        raise UsageError.of(
+            "HF306", f"{into} is there already", fix="remove it or name another file"
+        ) from None
     except OSError as error:
         raise UsageError.of("HF307", f"cannot write {into}: {error.strerror}") from None
     return into
@@ -212,7 +221,7 @@ def plan(
     inputs: Values,
     *,
     project: Project,
-    options: RunOptions = RunOptions(),  # noqa: B008
+    options: RunOptions = RunOptions(),
 ) -> PlanReport:
     """What a run would do, and why; nothing is executed and nothing written.
 
@@ -228,7 +237,9 @@ def plan(
         preview = Preview(planner, reader.Fingerprints(project.store, workflow.name))
         return preview.plan(workflow, given)
     except ValueError as error:
-        raise ExecutionError.of("HF601", str(error), where=workflow.source or workflow.name) from error
+        raise ExecutionError.of(
+            "HF601", str(error), where=workflow.source or workflow.name
+        ) from error
     finally:
         results.close()
 
@@ -238,8 +249,8 @@ def run(
     inputs: Values,
     *,
     project: Project,
-    options: RunOptions = RunOptions(),  # noqa: B008
-    load_options: LoadOptions = LoadOptions(),  # noqa: B008
+    options: RunOptions = RunOptions(),
+    load_options: LoadOptions = LoadOptions(),
     listener: Listener | None = None,
 ) -> RunResult:
     """Runs a workflow to its end.
@@ -274,24 +285,28 @@ def resume(
     """Goes on with a run that was interrupted, cancelled or failed; what finished is not repeated.
 
     Args:
-        run: its number; ``None`` for the latest.
-        options: other than those it was started with.
+        run: its number; ``None`` for the latest that did not succeed.
+        options: those that differ from the defaults replace what the run was started with.
         redo: steps to run again even where they succeeded.
 
     Raises:
         UsageError: there is no such run, it is still running, or there is no file to reload.
     """
-    summary = reader.find_run(project.store, run)
+    summary = reader.find_run(project.store, run) if run else _resumable(project)
     recipe, request, text = reader.stored_request(project.store, summary.id)
     if not recipe:
-        raise UsageError.of("HF303", f"run {summary.id} came from a program, not from a file", fix="run the program again: what finished is reused")
+        raise UsageError.of(
+            "HF303",
+            f"run {summary.id} came from a program, not from a file",
+            fix="run the program again: what finished is reused",
+        )
     stored_run, stored_load = request["run"], request["load"]
     assert isinstance(stored_run, dict)
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
     writer = reopen_run(project.store, summary.id, now=time.time())
-    return _drive(workflow, given, project, options or _options(stored_run), writer, listener, redo)
+    return _drive(workflow, given, project, _merged(stored_run, options), writer, listener, redo)
 
 
 def retry(
@@ -307,10 +322,16 @@ def retry(
     Raises:
         UsageError: there is no such run, or no such step in it.
     """
+    if run is None and steps:
+        run = reader.find_run(project.store, None).id
     known = {step.path for step in reader.status(project.store, run).steps}
     for step in steps:
         if step not in known:
-            raise UsageError.of("HF308", f"the run has no step '{step}'", why=f"its steps are {', '.join(sorted(known))}")
+            raise UsageError.of(
+                "HF308",
+                f"the run has no step '{step}'",
+                why=f"its steps are {', '.join(sorted(known))}",
+            )
     return resume(project, run, options=options, listener=listener, redo=steps)
 
 
@@ -358,14 +379,18 @@ def _drive(
         writer.end_run(state, encode(outputs, {}, root), message, time.time())
     except ValueError as error:
         writer.end_run(RunState.FAILED, "", str(error), time.time())
-        raise ExecutionError.of("HF601", str(error), where=workflow.source or workflow.name) from error
+        raise ExecutionError.of(
+            "HF601", str(error), where=workflow.source or workflow.name
+        ) from error
     except HepflowError as error:
         _note_failure(writer, error)
         raise
     finally:
         results.close()
         writer.close()
-    return RunResult(reader.find_run(place, number), outputs, reader.status(place, number), published)
+    return RunResult(
+        reader.find_run(place, number), outputs, reader.status(place, number), published
+    )
 
 
 def _note_failure(writer: RunWriter, error: HepflowError) -> None:
@@ -386,7 +411,9 @@ def _executor_class(options: RunOptions) -> type:
 
 def _executor(options: RunOptions, work: Path) -> Executor:
     kind = _executor_class(options)
-    executor: Executor = kind(work, cpus=options.cpus, memory_mib=options.memory_mib, gpus=options.gpus)
+    executor: Executor = kind(
+        work, cpus=options.cpus, memory_mib=options.memory_mib, gpus=options.gpus
+    )
     return executor
 
 
@@ -397,12 +424,32 @@ def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
     }
 
 
-def _options(stored: Mapping[str, object]) -> RunOptions:
+def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOptions:
+    """The options a run was started with, under those given now."""
     options = RunOptions(**stored)  # type: ignore[arg-type]
-    return replace(
+    options = replace(
         options,
         publish=Path(options.publish) if options.publish else None,
         gpus=tuple(options.gpus) if options.gpus is not None else None,
+    )
+    defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
+    return replace(
+        options, **{name: value for name, value in now.items() if value != defaults[name]}
+    )
+
+
+def _resumable(project: Project) -> RunSummary:
+    """The latest run that did not succeed."""
+    found = reader.runs(project.store)
+    for summary in found:
+        if summary.state is not RunState.SUCCEEDED:
+            return summary
+    if not found:
+        return reader.find_run(project.store, None)
+    raise UsageError.of(
+        "HF311",
+        f"nothing is left to resume: run {found[0].id} succeeded",
+        fix="name a run to go through it again, or 'hepflow retry RUN STEP' to run a step anew",
     )
 
 
@@ -420,9 +467,13 @@ def cancel(project: Project, run: int | None = None) -> RunSummary:
     """
     summary = reader.find_run(project.store, run)
     if summary.state is not RunState.RUNNING:
-        raise UsageError.of("HF309", f"run {summary.id} is not running: it is {summary.state.value}")
+        raise UsageError.of(
+            "HF309", f"run {summary.id} is not running: it is {summary.state.value}"
+        )
     if summary.host != os.uname().nodename:
-        raise UsageError.of("HF310", f"run {summary.id} is driven from {summary.host}", fix="cancel it there")
+        raise UsageError.of(
+            "HF310", f"run {summary.id} is driven from {summary.host}", fix="cancel it there"
+        )
     os.kill(summary.pid, signal.SIGTERM)
     return summary
 
@@ -448,8 +499,40 @@ def tasks(
 
 
 def explain(project: Project, task: str, run: int | None = None) -> Explanation:
-    """Why a task ran, was reused, waits or failed."""
-    return reader.explain(project.store, task, run)
+    """Why a task ran, was reused, waits or failed.
+
+    Raises:
+        UsageError: there is no such run, or no such task in it.
+    """
+    try:
+        return reader.explain(project.store, task, run)
+    except UsageError:
+        waiting = _explain_waiting(project, task, run)
+        if waiting is None:
+            raise
+        return waiting
+
+
+def _explain_waiting(project: Project, task: str, run: int | None) -> Explanation | None:
+    """Why a task of a known step has not begun: what it waits for, by the file the run came from."""
+    from hepflow.runner.preview import links
+
+    status = reader.status(project.store, run)
+    steps = {step.path: step for step in status.steps}
+    label = step_of(task)
+    if label not in steps:
+        return None
+    recipe, request, _ = reader.stored_request(project.store, status.run.id)
+    options = request["load"]
+    assert isinstance(options, dict)
+    needed = links(load(Path(recipe), LoadOptions(**options))).get(label, []) if recipe else []
+    missing = [
+        f"'{name}' ({steps[name].finished - steps[name].failed} of {max(steps[name].width, 0) or '?'} done)"
+        for name in needed
+        if name in steps and steps[name].finished - steps[name].failed != steps[name].width
+    ]
+    what = f"it waits for {', '.join(missing)}" if missing else "it waits for its turn"
+    return Explanation(task, f"has not begun: {what}")
 
 
 def outputs(project: Project, run: int | None = None) -> Mapping[str, Value]:
@@ -464,7 +547,9 @@ def gc(
     from hepflow.store.gc import collect_garbage
 
     age = None if older_than_days is None else older_than_days * 86400
-    return collect_garbage(project.store, keep=keep, older_than_s=age, now=time.time(), dry_run=dry_run)
+    return collect_garbage(
+        project.store, keep=keep, older_than_s=age, now=time.time(), dry_run=dry_run
+    )
 
 
 def doctor(project: Project) -> tuple[Check, ...]:

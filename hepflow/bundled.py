@@ -38,7 +38,9 @@ def _found(root: Path) -> Iterator[BundledRecipe]:
         head = path.read_text(encoding="utf-8")
         if re.search(r"^hepflow:", head, re.MULTILINE):
             doc = re.search(r"^doc:\s*(.+)$", head, re.MULTILINE)
-            yield BundledRecipe(str(path.relative_to(root).with_suffix("")), path, doc[1] if doc else "")
+            yield BundledRecipe(
+                str(path.relative_to(root).with_suffix("")), path, doc[1] if doc else ""
+            )
 
 
 def find_recipe(name: str) -> BundledRecipe:
@@ -66,7 +68,9 @@ def copy_recipe(name: str, into: Path) -> Path:
     recipe = find_recipe(name)
     target = into / recipe.path.name
     if target.exists():
-        raise UsageError.of("HF306", f"{target} is there already", fix="remove it or name another folder")
+        raise UsageError.of(
+            "HF306", f"{target} is there already", fix="remove it or name another folder"
+        )
     into.mkdir(parents=True, exist_ok=True)
     data = recipe.path.parent / "data"
     if data.is_dir() and "data/" in recipe.path.read_text(encoding="utf-8"):

@@ -72,7 +72,9 @@ def _plugins() -> list[Check]:
                 found = plugins.load(group, name)
             except UnavailableError as error:
                 problem = error.problems[0]
-                checks.append(Check(group.rpartition(".")[2], name, False, problem.why, problem.fix))
+                checks.append(
+                    Check(group.rpartition(".")[2], name, False, problem.why, problem.fix)
+                )
             else:
                 checks.append(Check(group.rpartition(".")[2], name, True, f"{found.__module__}"))
     return checks
@@ -80,12 +82,16 @@ def _plugins() -> list[Check]:
 
 def _tools() -> list[Check]:
     checks = [
-        Check("programs", name, shutil.which(name) is not None, shutil.which(name) or "not found", why)
+        Check(
+            "programs", name, shutil.which(name) is not None, shutil.which(name) or "not found", why
+        )
         for name, why in _PROGRAMS
     ]
     for name, why, install in _LIBRARIES:
         try:
             checks.append(Check("libraries", name, True, version(name)))
         except PackageNotFoundError:
-            checks.append(Check("libraries", name, False, f"not installed: {why}", f"pip install '{install}'"))
+            checks.append(
+                Check("libraries", name, False, f"not installed: {why}", f"pip install '{install}'")
+            )
     return checks

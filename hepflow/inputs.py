@@ -65,7 +65,9 @@ def complete(workflow: Workflow, given: Mapping[str, Value]) -> dict[str, Value]
     return found
 
 
-def _known(name: str, ports: Mapping[str, Port], place: Place, problems: list[Problem]) -> Port | None:
+def _known(
+    name: str, ports: Mapping[str, Port], place: Place, problems: list[Problem]
+) -> Port | None:
     if name in ports:
         return ports[name]
     near = get_close_matches(name, ports, n=1)
@@ -78,7 +80,9 @@ def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        problems.append(Problem(Place(str(file)), "HF223", f"cannot read the inputs file: {error.strerror}"))
+        problems.append(
+            Problem(Place(str(file)), "HF223", f"cannot read the inputs file: {error.strerror}")
+        )
         return {}
     except UnicodeDecodeError:
         problems.append(Problem(Place(str(file)), "HF223", "the inputs file is not UTF-8 text"))
@@ -90,10 +94,14 @@ def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else Place(str(file))
-        problems.append(Problem(place, "HF224", f"not valid YAML: {getattr(error, 'problem', error)}"))
+        problems.append(
+            Problem(place, "HF224", f"not valid YAML: {getattr(error, 'problem', error)}")
+        )
         return {}
     if not isinstance(data, dict):
-        problems.append(Problem(Place(str(file)), "HF224", "an inputs file is a mapping of name: value"))
+        problems.append(
+            Problem(Place(str(file)), "HF224", "an inputs file is a mapping of name: value")
+        )
         return {}
     found: dict[str, Value] = {}
     for name, value in data.items():
@@ -110,7 +118,9 @@ def _located(value: Value, base: Path) -> Value:
         location = value.location.removeprefix("file://")
         if "://" in location:
             return value
-        return replace(value, location=os.path.normpath(base.absolute() / Path(location).expanduser()))
+        return replace(
+            value, location=os.path.normpath(base.absolute() / Path(location).expanduser())
+        )
     if isinstance(value, Mapping):
         return {key: _located(item, base) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -142,12 +152,20 @@ def _missing(name: str, place: Place, value: Value) -> Iterable[Problem]:
             continue
         if not path.exists():
             near = get_close_matches(path.name, _siblings(path), n=1)
-            fix = f"did you mean {path.parent / near[0]}?" if near else "give the path of a file that is there"
+            fix = (
+                f"did you mean {path.parent / near[0]}?"
+                if near
+                else "give the path of a file that is there"
+            )
             yield Problem(place, "HF226", f"input '{name}': there is no file {path}", fix=fix)
         elif isinstance(file, File) and path.is_dir():
-            yield Problem(place, "HF226", f"input '{name}': {path} is a directory, a File is expected")
+            yield Problem(
+                place, "HF226", f"input '{name}': {path} is a directory, a File is expected"
+            )
         elif isinstance(file, Directory) and not path.is_dir():
-            yield Problem(place, "HF226", f"input '{name}': {path} is a file, a Directory is expected")
+            yield Problem(
+                place, "HF226", f"input '{name}': {path} is a file, a Directory is expected"
+            )
         elif not os.access(path, os.R_OK):
             yield Problem(place, "HF226", f"input '{name}': {path} cannot be read")
 

@@ -43,7 +43,7 @@ def load(group: str, name: str) -> type:
     except ImportError as error:
         raise UnavailableError.of(
             "HF402", f"the {kind} '{name}' cannot be loaded", why=str(error),
-            fix=f"pip install 'hepflow[{name}]'",
+            fix="" if name in BUILTIN[group] else f"pip install 'hepflow[{name}]'",
         ) from error  # fmt: skip
     assert isinstance(found, type)
     return found

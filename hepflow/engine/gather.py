@@ -79,6 +79,8 @@ def invocations(element: int, sizes: Sequence[int], axis: int, method: Scatter) 
         return (element,)
     run = prod(sizes[axis + 1 :])
     stride = run * sizes[axis]
+    if not stride:
+        return ()  # another array is empty
     return [
         block + offset
         for block in range(element * run, prod(sizes), stride)

@@ -80,7 +80,17 @@ def analyse(workflow: Workflow) -> Graph:
         )
         once, varying = _expressions(step)
         nodes.append(
-            Node(step, levels[number], tuple(whole), streams, once, varying, [], [], step.name in kept)
+            Node(
+                step,
+                levels[number],
+                tuple(whole),
+                streams,
+                once,
+                varying,
+                [],
+                [],
+                step.name in kept,
+            )
         )
     for number, node in enumerate(nodes):
         for producer in node.whole:
@@ -99,7 +109,9 @@ def _producers(step: Step, position: dict[str, int]) -> set[int]:
             if ref.step
         }
     except KeyError as missing:
-        raise ValueError(f"step '{step.name}' takes a value from {missing}, which is no step") from None
+        raise ValueError(
+            f"step '{step.name}' takes a value from {missing}, which is no step"
+        ) from None
 
 
 def _levels(steps: tuple[Step, ...], producers: list[set[int]]) -> list[int]:

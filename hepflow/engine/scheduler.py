@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
 from typing import Final
 
-from hepflow.engine.dataflow import Counts, Dataflow
+from hepflow.engine.dataflow import Dataflow
+from hepflow.engine.queue import Live, Queue
+from hepflow.engine.state import Counts
 from hepflow.model.events import (
-    Accepted,
     Action,
     Answered,
     Cancel,
@@ -32,9 +32,9 @@ from hepflow.model.events import (
     Submit,
     Unplannable,
 )
-from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason, Task
+from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
 from hepflow.model.values import Values
-from hepflow.model.workflow import Retry, Workflow
+from hepflow.model.workflow import Workflow
 
 LOST_LIMIT: Final = 10
 """Losses in a row after which a task is suspected to kill its nodes, and fails."""
@@ -57,22 +57,6 @@ class Policy:
     keep_going: bool = False
     planning: bool = False
     earlier: Mapping[str, int] = field(default_factory=dict)
-
-
-class Live:
-    """What is remembered of an invocation between its planning and its end."""
-
-    __slots__ = ("faults", "invocation", "losses", "name", "number", "retry", "running", "task")
-
-    def __init__(self, invocation: Invocation, name: str, task: Task, retry: Retry, number: int) -> None:
-        self.invocation = invocation
-        self.name = name
-        self.task = task
-        self.retry = retry
-        self.number = number
-        self.faults = 0
-        self.losses = 0
-        self.running = False
 
 
 class Failure:
@@ -98,15 +82,13 @@ class Scheduler:
         ValueError: the workflow's links are not sound.
     """
 
-    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:  # noqa: B008
+    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
         self._flow = Dataflow(workflow, inputs, planning=policy.planning)
         self._planning: dict[Invocation, str] = {}
-        self._queue: list[tuple[int, int, Live]] = []
-        self._delayed: list[tuple[float, int, Live]] = []
+        self._queue = Queue()
         self._live: dict[str, Live] = {}
-        self._serial = 0
         self._cancelled = False
         self._concluded = False
         self._handlers: dict[type, Callable[..., None]] = {
@@ -114,7 +96,6 @@ class Scheduler:
             Expanded: self._expanded,
             Answered: self._answered,
             Unplannable: self._unplannable,
-            Accepted: self._noted,
             Started: self._started,
             Finished: self._finished,
             Lost: self._lost,
@@ -129,23 +110,24 @@ class Scheduler:
             return actions
         self._now = now
         for event in events:
-            self._handlers[type(event)](event, actions)
+            handler = self._handlers.get(type(event))
+            if handler is not None:  # that an attempt was accepted changes nothing here
+                handler(event, actions)
         self._take_faults()
         if self._halted:
             self._queue.clear()
-            self._delayed.clear()
         else:
-            self._release_delayed()
+            self._queue.release(now)
             self._plan(actions)
             self._submit(actions)
-        if not (self._planning or self._live or self._queue or self._delayed):
+        if not (self._planning or self._live or self._queue):
             self._conclude(actions)
         return actions
 
     @property
     def next_wake(self) -> float | None:
         """When to call ``handle`` again even if nothing happens, for a delayed retry."""
-        return self._delayed[0][0] if self._delayed else None
+        return self._queue.next_time
 
     @property
     def counts(self) -> Mapping[str, Counts]:
@@ -170,7 +152,10 @@ class Scheduler:
                 return
             run = flow.runs[invocation.step]
             tool = run.step.run
-            if isinstance(tool, Workflow) and self._busy:
+            waiting = len(self._planning) + len(self._queue)
+            if isinstance(tool, Workflow) and 0 < waiting >= self.policy.in_flight - len(
+                self._live
+            ):
                 # Scopes cost memory: open another only when there is room to run what is in it.
                 flow.put_back(invocation)
                 return
@@ -191,27 +176,13 @@ class Scheduler:
             name = self._planning[invocation] = run.name(invocation.element)
             actions.append(Plan(invocation, name, tool, inputs, run.step.cache))
 
-    @property
-    def _busy(self) -> bool:
-        waiting = len(self._planning) + len(self._queue)
-        return bool(waiting) and waiting + len(self._live) >= self.policy.in_flight
-
     def _submit(self, actions: list[Action]) -> None:
-        while self._queue and len(self._live) < self.policy.in_flight:
-            live = heappop(self._queue)[2]
+        while len(self._queue) and len(self._live) < self.policy.in_flight:
+            live = self._queue.pop()
             live.number += 1
             attempt = f"{live.name}#{live.number}"
             self._live[attempt] = live
-            self._flow.runs[live.invocation.step].counts.running += 1
             actions.append(Submit(attempt, live.invocation, live.task))
-
-    def _release_delayed(self) -> None:
-        while self._delayed and self._delayed[0][0] <= self._now:
-            self._enqueue(heappop(self._delayed)[2])
-
-    def _enqueue(self, live: Live) -> None:
-        self._serial += 1
-        heappush(self._queue, (-self._flow.runs[live.invocation.step].level, self._serial, live))
 
     def _conclude(self, actions: list[Action]) -> None:
         self._concluded = True
@@ -227,7 +198,8 @@ class Scheduler:
             return
         run = self._flow.runs[event.invocation.step]
         number = self.policy.earlier.get(name, 0)
-        self._enqueue(Live(event.invocation, name, event.task, run.step.retry, number))
+        live = Live(event.invocation, name, event.task, run.step.retry, number, run.level)
+        self._queue.push(live)
 
     def _expanded(self, event: Expanded, _actions: list[Action]) -> None:
         if self._planning.pop(event.invocation, None) is not None:
@@ -252,13 +224,11 @@ class Scheduler:
 
     # --- what executors said ------------------------------------------------------------------
 
-    def _noted(self, event: Accepted, _actions: list[Action]) -> None:
-        """Nothing changes here: the handle is the store's business."""
-
     def _started(self, event: Started, _actions: list[Action]) -> None:
         live = self._live.get(event.attempt)
-        if live is not None:
+        if live is not None and not live.running:
             live.running = True
+            self._flow.runs[live.invocation.step].counts.running += 1
 
     def _finished(self, event: Finished, _actions: list[Action]) -> None:
         live = self._end(event.attempt)
@@ -296,7 +266,8 @@ class Scheduler:
 
     def _end(self, attempt: str) -> Live | None:
         live = self._live.pop(attempt, None)
-        if live is not None:
+        if live is not None and live.running:
+            live.running = False
             self._flow.runs[live.invocation.step].counts.running -= 1
         return live
 
@@ -316,6 +287,9 @@ class Scheduler:
 
     def _again_after_fault(self, live: Live, outcome: Outcome) -> None:
         assert outcome.reason is not None
+        if self._cancelled and outcome.reason is Reason.CANCELLED:
+            self._flow.release(live.invocation)  # asked for, so no failure
+            return
         live.faults += 1
         if live.faults > live.retry.times or outcome.reason is Reason.CANCELLED:
             self._fail(live.invocation, outcome.reason, outcome.message)
@@ -328,14 +302,12 @@ class Scheduler:
         self._retry(live, delay, outcome.reason, outcome.message)
 
     def _retry(self, live: Live, delay: float, reason: Reason, message: str) -> None:
-        live.running = False
         if live.losses > LOST_LIMIT:
             self._fail(live.invocation, reason, f"{message} (for the {live.losses}th time)")
         elif delay:
-            self._serial += 1
-            heappush(self._delayed, (self._now + delay, self._serial, live))
+            self._queue.push_at(self._now + delay, live)
         else:
-            self._enqueue(live)
+            self._queue.push(live)
 
     def _fail(self, invocation: Invocation, reason: Reason, message: str) -> None:
         run = self._flow.runs[invocation.step]

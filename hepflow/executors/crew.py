@@ -143,7 +143,7 @@ class Crew:
     def _places(self) -> tuple[Places, str]:
         number, journal = claim_journal(self._workdir, self._number)
         self._number = number + 1
-        return Places.of(self._workdir, number, journal), f"{self.tag}{os.getpid()}.{number}"
+        return Places.of(self._workdir, number, journal), f"{self.tag}{os.getpid()}.{number}."
 
     # --- variables --------------------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ FAREWELL_S = 0.25
 LARGE = 4 << 20
 """Longer files are digested in a thread."""
 
+MOST_THREADS = 4
+
 
 class Job:
     """One running task."""
@@ -79,6 +81,7 @@ class Job:
         self.began = time.time()
         self.clock = time.monotonic()
         self.verdict = ""
+        self.abandoned = False
         self.ended = False
         self.usage: list[float] = []
 
@@ -362,7 +365,13 @@ class Launcher:
             self.conclude(job, os.waitstatus_to_exitcode(status), printed)
 
     def conclude(self, job: Job, code: int, printed: tuple[str, str]) -> None:
-        """Say how a task ended, with what it left where it ended well."""
+        """Say how a task ended, with what it left where it ended well.
+
+        Of a task that we ended only because the head went away there is nothing to say: it has not
+        failed, and a later head runs it again.
+        """
+        if job.abandoned:
+            return
         if job.verdict or code:
             reason, message = _why(job, code, printed[1], self.kills_before)
             if reason == "out of memory":
@@ -374,6 +383,9 @@ class Launcher:
             self.tell(_found(job, printed, LARGE))
         except Large:
             self.threads = [thread for thread in self.threads if thread.is_alive()]
+            if len(self.threads) >= MOST_THREADS:
+                self.tell(_found(job, printed, -1))
+                return
             thread = threading.Thread(target=self.collect_apart, args=(job, printed))
             self.threads.append(thread)
             thread.start()
@@ -387,6 +399,7 @@ class Launcher:
         for lane in self.lanes.values():
             lane.queue.clear()
         for job in self.jobs.values():
+            job.abandoned = True
             _kill_group(job.pid, number)
 
     def farewell(self, patience_s: float) -> None:

@@ -18,16 +18,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from hepflow.executors.commands import Shells
 from hepflow.executors.crew import Crew, Lane
 from hepflow.executors.dispatch import Dispatcher, host_of
 from hepflow.executors.journal import read_journal, wait_for_writers
-from hepflow.executors.lanes import Entry, Ledger, last_entries
 from hepflow.executors.machine import measure
 from hepflow.executors.processes import Worker, end_marked
 from hepflow.executors.report import (
@@ -300,20 +298,31 @@ class LocalExecutor:
             if worker.is_python and worker.ready:
                 self._desk.take_back(lane, set())
             first = lane.front
-            for name, entry in list(lane.flight.items()):
-                del lane.flight[name], self._desk.live[name]
-                if not worker.ready and name == first:
-                    events.append(self._not_ready(entry[2], worker))
-                elif worker.ready and worker.is_python:
-                    events.append(self._call_ended(lane, entry[2], code, peak))
-                elif worker.ready and _may_have_started(entry[2]):
-                    message = f"the launcher that ran it ended ({_end(code)})"
-                    events.append(Lost(name, Reason.NODE, message))
-                else:
-                    self._desk.ledger.requeue(lane.shape, [entry])
+            for name in list(lane.flight):
+                event = self._settled(lane, name, name == first, code, peak)
+                if event is not None:
+                    events.append(event)
             self._desk.ledger.close(lane)
         worker.hang_up()
         return events
+
+    def _settled(
+        self, lane: Lane, name: str, first: bool, code: int, peak: int
+    ) -> ExecutorEvent | None:
+        """What becomes of one attempt of a process that has ended; nothing if it waits again."""
+        worker, attempt = host_of(lane), lane.flight[name][2]
+        started = worker.ready and (worker.is_python or _may_have_started(attempt))
+        if not started and not (first and not worker.ready):
+            return None if self._desk.put_back(lane, name) else self._cancelled(name)
+        del lane.flight[name], self._desk.live[name]
+        if not worker.ready:
+            return self._not_ready(attempt, worker)
+        if worker.is_python:
+            return self._call_ended(lane, attempt, code, peak)
+        if name in self._desk.unwanted:
+            self._desk.unwanted.discard(name)
+            return self._cancelled(name)
+        return Lost(name, Reason.NODE, f"the launcher that ran it ended ({_end(code)})")
 
     def _not_ready(self, attempt: Attempt, worker: Worker) -> Finished:
         said = worker.said()

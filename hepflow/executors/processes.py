@@ -66,6 +66,7 @@ class Worker:
         tokens: the read and the write end of the pipe of start tokens; empty for a launcher.
         places: its files.
         mark: the variable that all it starts inherits, to find what it leaves behind.
+        is_python: a Python worker, not a launcher.
         key: which Python calls it can serve.
         ready: it has said so.
         lanes: numbers of lanes in use.
@@ -81,6 +82,7 @@ class Worker:
     tokens: tuple[int, ...]
     places: Places
     mark: str
+    is_python: bool
     key: object = None
     ready: bool = False
     lanes: set[int] = field(default_factory=set)
@@ -89,10 +91,6 @@ class Worker:
     unread: bytes = b""
     unsent: bytes = b""
     alive: bool = True
-
-    @property
-    def is_python(self) -> bool:
-        return bool(self.tokens)
 
     def send(self, lines: str) -> bool:
         """Send whole lines; false when a part must wait until the process has read more."""
@@ -125,7 +123,8 @@ class Worker:
             self.unread += data
             return [], bool(data)
         whole, self.unread = self.unread + data[:end], data[end:]
-        self.heard += len(whole)
+        if self.is_python:  # a launcher says much besides its results
+            self.heard += len(whole)
         return decode_lines(whole), True
 
     def start_tokens(self, first: int, count: int) -> None:
@@ -250,7 +249,7 @@ def _start(
     finally:
         theirs.close()
         os.close(log)
-    return Worker(pid, ours, tokens, places, mark)
+    return Worker(pid, ours, tokens, places, mark, bool(tokens))
 
 
 def _end_of(path: str) -> str:

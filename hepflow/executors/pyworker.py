@@ -142,7 +142,7 @@ class Worker:
         """Do one task and spell its result."""
         _number, name, function, arguments, offered, folder, outputs, texts, stage, returns = task
         began, clock = time.time(), time.perf_counter()
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        before = time.process_time()
         reason = message = text = ""
         files: list[Any] = []
         values: dict[str, Any] = {}
@@ -159,12 +159,11 @@ class Worker:
             reason, message = fault.reason, str(fault)
         except (TypeError, ValueError, RecursionError) as error:
             reason, message = "missing output", f"the returned value is not JSON data: {error}"
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        cpu = time.process_time() - before
         printed = self.printed(folder)
         wall = time.perf_counter() - clock
         if wall > MEASURED_S or not self.peak:
-            self.peak = _peak_bytes(after.ru_maxrss)
+            self.peak = _peak_bytes()
         peak = self.peak
         if reason or files or printed[0] or printed[1]:
             usage = [round(began, 3), round(wall, 6), round(cpu, 6), peak]
@@ -331,8 +330,8 @@ def _collected(folder: str, outputs: list[Any]) -> tuple[dict[str, Any], list[An
         raise Fault("missing output", f"an output could not be read: {error}") from None
 
 
-def _peak_bytes(maxrss: int) -> int:
-    """The most memory this process has had; ``maxrss`` alone begins at its parent's."""
+def _peak_bytes() -> int:
+    """The most memory this process has had (`ru_maxrss` would begin at its parent's)."""
     try:
         with open("/proc/self/status", "rb") as file:
             for line in file:
@@ -340,6 +339,7 @@ def _peak_bytes(maxrss: int) -> int:
                     return int(line.split()[1]) << 10
     except OSError:
         pass
+    maxrss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return maxrss << (0 if sys.platform == "darwin" else 10)
 
 

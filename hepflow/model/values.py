@@ -99,7 +99,9 @@ def canonical(value: Value, shorten: Callable[[str], str] | None = None) -> str:
         return f"dir:{value.digest}:{encode_basestring_ascii(value.name)}"
     if isinstance(value, Mapping):
         items = sorted(value.items())
-        return "{" + ",".join(f"{encode_basestring_ascii(k)}:{canonical(v)}" for k, v in items) + "}"
+        return (
+            "{" + ",".join(f"{encode_basestring_ascii(k)}:{canonical(v)}" for k, v in items) + "}"
+        )
     if isinstance(value, (list, tuple, range)):
         text = "[" + ",".join([canonical(item) for item in value]) + "]"
         return shorten(text) if shorten is not None and len(value) > LONG_ARRAY else text
@@ -135,7 +137,11 @@ def files_in(value: Value) -> Iterator[File | Directory]:
 def to_json(value: Value) -> object:
     """A value as plain JSON data, files as CWL spells them (``class``, ``location``, ``checksum``)."""
     if isinstance(value, File):
-        entry: dict[str, object] = {"class": "File", "location": value.location, "basename": value.name}
+        entry: dict[str, object] = {
+            "class": "File",
+            "location": value.location,
+            "basename": value.name,
+        }
         if value.size >= 0:
             entry["size"] = value.size
         if value.digest:

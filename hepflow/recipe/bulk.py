@@ -25,9 +25,9 @@ from hepflow.recipe.modifiers import (
 )
 from hepflow.recipe.products import Declared, declare
 from hepflow.recipe.scope import FUNCTIONS, PORT, RESERVED, Scope, Shape, Surroundings
-from hepflow.recipe.spelling import QUOTING, shell_word
+from hepflow.recipe.spelling import QUOTING, quoted, shell_word
 from hepflow.recipe.templates import Constant, Slot, Slots, is_template, split_slots
-from hepflow.recipe.tools import CommandTool, Fingerprint, Products, ShellForm, labelled, quoted
+from hepflow.recipe.tools import CommandTool, Fingerprint, Products, ShellForm, labelled
 
 _KEYS: Final = frozenset({"command", "inputs", "outputs"})
 _TAKEN: Final = RESERVED | FUNCTIONS

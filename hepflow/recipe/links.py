@@ -174,25 +174,32 @@ class Links:
         return Type("array", items=one)
 
     def _constant(self, data: object, scope: Scope, path: Path) -> Feed:
-        names: dict[str, None] = {}
-        compiled = self._compiled(data, scope, path, names)
-        if names:
+        inside: list[Expression] = []
+        compiled = self._compiled(data, scope, path, inside)
+        if inside:
+            names = dict.fromkeys(name for expression in inside for name in expression.names)
             return Feed(Binding(expression=Compound(compiled, tuple(names))))
         constant = _filled(compiled, {})
         return Feed(Binding(default=constant), type_of(constant))
 
-    def _compiled(self, data: object, scope: Scope, path: Path, names: dict[str, None]) -> object:
+    def _compiled(self, data: object, scope: Scope, path: Path, inside: list[Expression]) -> object:
+        """The data with its templates compiled; those whose value is not known yet are noted."""
         if isinstance(data, list):
-            return [self._compiled(item, scope, (*path, n), names) for n, item in enumerate(data)]
+            return [
+                self._compiled(item, scope, (*path, position), inside)
+                for position, item in enumerate(data)
+            ]
         if isinstance(data, dict):
             return {
-                key: self._compiled(item, scope, (*path, key), names) for key, item in data.items()
+                key: self._compiled(item, scope, (*path, key), inside) for key, item in data.items()
             }
-        if isinstance(data, str) and is_template(data):
-            expression = compile_value(data, scope, self._context.faults, path)
-            names.update(dict.fromkeys(expression.names))
-            return Inside(expression)
-        return data
+        if not isinstance(data, str) or not is_template(data):
+            return data
+        expression = compile_value(data, scope, self._context.faults, path)
+        if isinstance(expression, Literal):
+            return expression.value
+        inside.append(expression)
+        return Inside(expression)
 
     def _long(self, form: dict[str, object], scope: Scope, path: Path) -> Feed:
         context = self._context

@@ -17,7 +17,7 @@ from hepflow.model.types import ANY, Type, as_type, mismatch
 from hepflow.model.values import LONG_ARRAY, Value, Values, canonical, from_json
 from hepflow.model.workflow import Expression, PlanContext
 from hepflow.recipe.scope import RESOURCES
-from hepflow.recipe.spelling import PathOf, location_of, quoted, with_paths, words_of
+from hepflow.recipe.spelling import PathOf, with_paths, words_of
 from hepflow.recipe.templates import Constant, Frame, TextTemplate
 from hepflow.recipe.units import mebibytes, seconds
 
@@ -276,11 +276,6 @@ class ArgvForm:
 CommandForm: TypeAlias = ShellForm | ScriptForm | ArgvForm
 
 
-class _HasPorts(Protocol):
-    @property
-    def ports(self) -> tuple[str, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class CommandTool:
     """A step of ``command`` or ``script``."""
@@ -385,9 +380,3 @@ def _plain_text(value: Value) -> Value:
     if isinstance(value, dict):
         return {key: _plain_text(item) for key, item in value.items()}
     return value
-
-
-__all__ = [
-    "ArgvForm", "CommandForm", "CommandTool", "Fingerprint", "Products", "PythonTool", "Request",
-    "ScriptForm", "ShellForm", "bad_path", "digest", "labelled", "location_of", "quoted", "resource",
-]  # fmt: skip

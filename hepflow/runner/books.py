@@ -129,7 +129,18 @@ class Books:
 
     def lost_row(self, row: int, message: str, state: TaskState = TaskState.LOST) -> None:
         self.batch.endings.append(
-            Ending(state.value, 0.0, 0.0, 0.0, 0, 0, state.name.lower(), message, "", "", "", "", row)
+            Ending(
+                state.value, 0.0, 0.0, 0.0, 0, 0, state.name.lower(), message, "", "", "", "", row
+            )
+        )
+
+    def never_begun(self, name: str, row: int, reason: Reason, message: str) -> None:
+        """Notes a failure that came before there was anything to submit."""
+        now = time.time()
+        failed = TaskState.FAILED.value
+        self.batch.intents.append(Intent(row, name, 0, failed, None, "", "", "", now))
+        self.batch.endings.append(
+            Ending(failed, 0.0, 0.0, 0.0, 0, 0, reason.value, message, "", "", "", "", row)
         )
 
     def reused_as(self, name: str, row: int) -> None:
@@ -138,5 +149,3 @@ class Books:
     def take_batch(self) -> Batch:
         batch, self.batch = self.batch, Batch()
         return batch
-
-

@@ -73,6 +73,7 @@ class Runner:
         self._loop = Loop()
         self._sharing = Sharing()
         self._interrupted = False
+        self._failures_noted = 0
         self._conclusion: Conclude | None = None
         self._pending: list[Event] = []
         self._begun: list[Attempt] = []
@@ -145,6 +146,7 @@ class Runner:
 
     def _write(self) -> None:
         """One transaction for all that happened; only then is anything submitted."""
+        self._note_failures()
         batch = self._books.take_batch()
         batch.steps = self._telling.steps(last=self._conclusion is not None)
         batch.digests = self._planner.memory.take_learned()
@@ -173,7 +175,9 @@ class Runner:
 
     def _next_events(self) -> list[Event]:
         """What planning said, and what executors said; waits only when planning said nothing."""
-        times = [when for when in (self._scheduler.next_wake, self._telling.due) if when is not None]
+        times = [
+            when for when in (self._scheduler.next_wake, self._telling.due) if when is not None
+        ]
         until = min(times, default=None)
         if self._pending:
             until = 0.0
@@ -256,7 +260,9 @@ class Runner:
         if run is None:
             return False
         del self._books.open[attempt]
-        self._telling.note([f"{entry.identity.name}: run {run} is doing the same work; waiting for it"])
+        self._telling.note(
+            [f"{entry.identity.name}: run {run} is doing the same work; waiting for it"]
+        )
         if self._sharing.leave_to(entry.identity.key, run):
             self._loop.call_at(time.monotonic() + OTHERS_S, self._look_elsewhere)
         return True
@@ -307,6 +313,16 @@ class Runner:
 
     # --- telling ------------------------------------------------------------------------------
 
+    def _note_failures(self) -> None:
+        """Failures without an attempt are told and kept like any other."""
+        failures = self._scheduler.failures
+        for failure in failures[self._failures_noted :]:
+            if failure.reason is Reason.PLANNING:
+                self._telling.note([f"{failure.name} failed: {failure.message}"])
+                row = self._writer.new_id()
+                self._books.never_begun(failure.name, row, failure.reason, failure.message)
+        self._failures_noted = len(failures)
+
     def _note_reuse(self) -> None:
         planner = self._planner
         self._books.batch.reused.extend(planner.reused)
@@ -331,7 +347,9 @@ class Runner:
             self._loop.wake()
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:

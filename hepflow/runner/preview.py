@@ -88,7 +88,7 @@ class Preview:
         while not any(isinstance(action, Conclude) for action in actions):
             plans = [action for action in actions if isinstance(action, Plan)]
             actions = scheduler.handle(self._answers(plans), 0.0)
-        edges = _edges(workflow)
+        edges = links(workflow)
         steps = []
         for counts in scheduler.counts.values():
             if counts.group:
@@ -109,7 +109,9 @@ class Preview:
         known = []
         events: list[Event] = []
         for plan in plans:
-            waits = [port for port, value in plan.inputs.items() if value is UNKNOWN or is_unknown(value)]
+            waits = [
+                port for port, value in plan.inputs.items() if value is UNKNOWN or is_unknown(value)
+            ]
             if waits:
                 self._unknown[step_of(plan.name)] += 1
                 self._note(plan.name, f"its input '{min(waits, key=len)}' will be made first")
@@ -167,7 +169,9 @@ def describe(change: Change) -> str:
     return f"{change.component} changed: {before} -> {after}"
 
 
-def _edges(workflow: Workflow, prefix: str = "", given: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
+def links(
+    workflow: Workflow, prefix: str = "", given: Mapping[str, list[str]] | None = None
+) -> dict[str, list[str]]:
     """Which steps each step takes values from, by paths without indices.
 
     A sub-workflow is not a step of its own here: what it takes and gives are its steps' links.
@@ -179,13 +183,19 @@ def _edges(workflow: Workflow, prefix: str = "", given: Mapping[str, list[str]] 
     edges: dict[str, list[str]] = {}
     for step in workflow.steps:
         feeds = {
-            port: [name for ref in binding.sources for name in _feeding(ref, steps, prefix, given or {})]
+            port: [
+                name
+                for ref in binding.sources
+                for name in _feeding(ref, steps, prefix, given or {})
+            ]
             for port, binding in step.inputs.items()
         }
         if isinstance(step.run, Workflow):
-            edges.update(_edges(step.run, f"{prefix}{step.name}/", feeds))
+            edges.update(links(step.run, f"{prefix}{step.name}/", feeds))
         else:
-            edges[prefix + step.name] = list(dict.fromkeys(name for names in feeds.values() for name in names))
+            edges[prefix + step.name] = list(
+                dict.fromkeys(name for names in feeds.values() for name in names)
+            )
     return edges
 
 

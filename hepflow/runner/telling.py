@@ -54,7 +54,9 @@ class Telling:
     @property
     def due(self) -> float | None:
         """When to tell again, by ``time.monotonic()``; ``None`` when nobody watches."""
-        return None if self._watch is None else max(self._next_progress, time.monotonic() + PROGRESS_S)
+        return (
+            None if self._watch is None else max(self._next_progress, time.monotonic() + PROGRESS_S)
+        )
 
     def tell(self, *, last: bool = False) -> None:
         """Tells progress if it is time to."""

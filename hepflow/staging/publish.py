@@ -49,7 +49,9 @@ class _Publisher:
         self._placed: set[str] = {f"{folder}/{LISTING}"}
 
     def publish(self, outputs: Values) -> dict[str, Value]:
-        published = {port: self._value(value, port, self._folder) for port, value in outputs.items()}
+        published = {
+            port: self._value(value, port, self._folder) for port, value in outputs.items()
+        }
         for stale in self._earlier - self._placed:
             _remove(stale)
         fresh = f"{self._folder}/.{LISTING}.new"
@@ -80,7 +82,11 @@ class _Publisher:
         target = f"{folder}/{name or value.name}"
         count = 0
         while target in self._placed:
-            target = f"{folder}/{port}-{value.name}" if not count else f"{folder}/{port}-{count}-{value.name}"
+            target = (
+                f"{folder}/{port}-{value.name}"
+                if not count
+                else f"{folder}/{port}-{count}-{value.name}"
+            )
             count += 1
         self._placed.add(target)
         if isinstance(value, Directory):

@@ -62,7 +62,12 @@ def _encoded(value: Value, stamps: Mapping[str, Stamp], root: str) -> object:
             for path, stamp in stamps.items()
             if path.startswith(below)
         }
-        entry = {"p": value.location.removeprefix(root), "d": value.digest, "s": value.size, "t": inside}
+        entry = {
+            "p": value.location.removeprefix(root),
+            "d": value.digest,
+            "s": value.size,
+            "t": inside,
+        }
         if value.basename:
             entry["b"] = value.basename
         return {"\0": entry}
@@ -101,11 +106,15 @@ def _file(entry: Mapping[str, object], root: str, expected: list[Expected] | Non
         size, mtime, inode = cast(Stamp, entry["t"])
         expected.append(Expected(location, (size, mtime, inode), digest))
     extra = entry.get("x")
-    secondary = tuple(_decoded(item, root, expected) for item in extra) if isinstance(extra, list) else ()
+    secondary = (
+        tuple(_decoded(item, root, expected) for item in extra) if isinstance(extra, list) else ()
+    )
     return File(location, digest, entry["s"], str(entry.get("b", "")), secondary)  # type: ignore[arg-type]
 
 
-def _directory(entry: Mapping[str, object], root: str, expected: list[Expected] | None) -> Directory:
+def _directory(
+    entry: Mapping[str, object], root: str, expected: list[Expected] | None
+) -> Directory:
     location = _absolute(str(entry["p"]), root)
     inside = entry.get("t")
     if expected is not None and isinstance(inside, dict):

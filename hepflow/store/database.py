@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hepflow.model.errors import StoreError
+from hepflow.model.errors import StoreError, UsageError
 
 VERSION: Final = 1
 FOLDER: Final = ".hepflow"
@@ -102,6 +102,7 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
     """Opens the store, making it first if asked to.
 
     Raises:
+        UsageError: there is none yet.
         StoreError: it cannot be opened, is damaged, or was written by another version.
     """
     with errors_in_words(place):
@@ -111,8 +112,8 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
             if not ignore.exists():
                 ignore.write_text("*\n")
         elif not place.exists():
-            raise StoreError.of(
-                "HF506", "there is no store here, so nothing was run yet",
+            raise UsageError.of(
+                "HF300", "there is no store here, so nothing was run yet",
                 fix="'hepflow run RECIPE' makes one; --dir names another project folder",
                 where=str(place.project),
             )  # fmt: skip

@@ -45,7 +45,10 @@ def collect_garbage(
     with closing(connect(place)) as database, errors_in_words(place):
         database.execute("BEGIN IMMEDIATE" if not dry_run else "BEGIN")
         # A run may have started since we looked: it may reuse anything, so nothing is removed then.
-        if any(is_alive(place, run) for (run,) in database.execute("SELECT id FROM run WHERE state='running'")):
+        if any(
+            is_alive(place, run)
+            for (run,) in database.execute("SELECT id FROM run WHERE state='running'")
+        ):
             database.execute("ROLLBACK")
             return GcReport((), 0, 0)
         needed = _needed(database, set(removed))
@@ -126,4 +129,3 @@ def _remove_empty(folder: Path) -> None:
             below.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-

@@ -6,8 +6,11 @@ import json
 import re
 import sqlite3
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -67,20 +70,26 @@ def find_run(place: Place, run: int | None) -> RunSummary:
     """
     with reading(place) as database:
         if run is None:
-            row = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608
+            row = database.execute(
+                f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1"
+            ).fetchone()  # noqa: S608
         else:
             row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()  # noqa: S608
         last = database.execute("SELECT max(id) FROM run").fetchone()[0]
     if row is None:
         why = f"the runs here are 1 to {last}" if last else "nothing was run here yet"
-        raise UsageError.of("HF301", f"there is no run {run or ''}".rstrip(), why=why, fix="see 'hepflow list'")
+        raise UsageError.of(
+            "HF301", f"there is no run {run or ''}".rstrip(), why=why, fix="see 'hepflow list'"
+        )
     return _summary(place, row)
 
 
 def stored_request(place: Place, run: int) -> tuple[str, dict[str, object], str]:
     """What a run was asked to do: recipe path, options, inputs as stored text."""
     with reading(place) as database:
-        row = database.execute("SELECT recipe, options, inputs FROM run WHERE id=?", (run,)).fetchone()
+        row = database.execute(
+            "SELECT recipe, options, inputs FROM run WHERE id=?", (run,)
+        ).fetchone()
     return row[0], json.loads(row[1]), row[2]
 
 
@@ -161,12 +170,15 @@ def status(place: Place, run: int | None) -> RunStatus:
     failed = tasks(place, summary.id, state=TaskState.FAILED)
     succeeded = _names(place, summary.id, TaskState.SUCCEEDED)
     last: dict[str, TaskReport] = {task.id.rsplit("#", 1)[0]: task for task in failed}
-    running = tasks(place, summary.id, state=TaskState.RUNNING)
+    alive = summary.state is RunState.RUNNING
+    running = tasks(place, summary.id, state=TaskState.RUNNING) if alive else ()
+    by_step = Counter(report.step for report in running)
+    steps = (StepStatus(*entry) for entry in json.loads(text))
     return RunStatus(
         summary,
-        tuple(StepStatus(*entry) for entry in json.loads(text)),
+        tuple(replace(step, running=by_step[step.path]) for step in steps),
         tuple(report for name, report in last.items() if name not in succeeded),
-        running if summary.state is RunState.RUNNING else (),
+        running,
     )
 
 
@@ -218,7 +230,9 @@ class Fingerprints:
             numbers.frombytes(ids)
             for task, attempt in zip(names.split("\n"), numbers, strict=True):
                 if task not in self._found:
-                    row = database.execute("SELECT what FROM attempt WHERE id=?", (attempt,)).fetchone()
+                    row = database.execute(
+                        "SELECT what FROM attempt WHERE id=?", (attempt,)
+                    ).fetchone()
                     if row:
                         self._found[task] = (row[0], run)
 
@@ -303,13 +317,11 @@ def _verdict(
 
 
 def _no_such_task(place: Place, summary: RunSummary, task: str) -> UsageError:
-    from difflib import get_close_matches  # noqa: PLC0415 - only on this error
-
     with reading(place) as database:
-        rows = database.execute("SELECT DISTINCT task FROM attempt WHERE id>=? AND id<?", _range(summary.id))
+        rows = database.execute(
+            "SELECT DISTINCT task FROM attempt WHERE id>=? AND id<?", _range(summary.id)
+        )
         known = [name for (name,) in rows] + list(reused(place, summary.id))
     near = get_close_matches(task, known, n=3, cutoff=0.4)
     fix = f"did you mean {' or '.join(near)}?" if near else "see 'hepflow status' for the steps"
     return UsageError.of("HF302", f"run {summary.id} has no task '{task}'", fix=fix)
-
-

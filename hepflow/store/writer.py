@@ -122,18 +122,18 @@ class RunWriter:
 
     def _write(self, batch: Batch, taken: Mapping[bytes, int]) -> None:
         many = self._database.executemany
-        if batch.endings:
-            many(
-                "UPDATE attempt SET state=?, started=?, wall=?, cpu=?, peak=?, exit=?, reason=?,"
-                " message=?, outputs=?, stdout=?, stderr=?, place=? WHERE id=?",
-                batch.endings,
-            )
         if batch.intents:
             mine = [i for i in batch.intents if i.key not in taken] if taken else batch.intents
             many(
                 "INSERT INTO attempt (id, task, number, state, key, what, folder, command,"
                 " submitted) VALUES (?,?,?,?,?,?,?,?,?)",
                 mine,
+            )
+        if batch.endings:
+            many(
+                "UPDATE attempt SET state=?, started=?, wall=?, cpu=?, peak=?, exit=?, reason=?,"
+                " message=?, outputs=?, stdout=?, stderr=?, place=? WHERE id=?",
+                batch.endings,
             )
         if batch.started:
             running = TaskState.RUNNING.value

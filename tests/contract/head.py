@@ -8,24 +8,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hepflow.model.task import Attempt, Call, Output, Shell, Task
+from hepflow.model.task import Attempt, Call, Output, Resources, Shell, Task
 from tests.contract.conftest import FACTORIES
 from tests.contract.loop import Loop
 
 
 def attempts(workdir: Path, count: int) -> list[Attempt]:
-    """Short commands, each with a trace of its own, then long ones and a long call."""
-    traces = workdir / "traces"
-    made = []
+    """Short commands, each with a trace of its own, beside a long one and a long call."""
+    traces, tasks = workdir / "traces", workdir / "tasks"
+    half = Resources(cpus=0.5)
+    here = str(Path(__file__).parent)
+    call = Call("functions:sleeps", {"seconds": 1000}, {}, (here,))
+    made = [
+        Attempt("call#1", Task(call, (Output("value"),), half)),
+        Attempt("long#1", Task(Shell("sleep 1000 & sleep 1000"), (), half), str(tasks / "long")),
+    ]
     for n in range(count):
         text = f"echo {n} > number.txt && echo {n} > {traces}/{n}"
         task = Task(Shell(text), (Output("number", "number.txt"),))
-        made.append(Attempt(f"short[{n}]#1", task, str(workdir / "tasks" / f"short-{n}")))
-    long = Task(Shell("sleep 1000 & sleep 1000"))
-    made += [Attempt(f"long[{n}]#1", long, str(workdir / "tasks" / f"long-{n}")) for n in range(1)]
-    here = str(Path(__file__).parent)
-    call = Call("functions:sleeps", {"seconds": 1000}, {}, (here,))
-    made.append(Attempt("call#1", Task(call, (Output("value"),))))
+        made.append(Attempt(f"short[{n}]#1", task, str(tasks / f"short-{n}")))
     return made
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ class Bench:
             made.append(Attempt(name, task, folder))
         return made
 
-    def run(self, *tasks: Task):  # type: ignore[no-untyped-def]
+    def run(self, *tasks: Task) -> Any:
+        """The outcome of one task, or the list of several."""
         attempts = self.attempts(*tasks)
         run_all(self.executor, self.loop, attempts)
         outcomes = [self.loop.outcome(attempt.id) for attempt in attempts]
@@ -71,6 +73,10 @@ class Bench:
 @pytest.fixture
 def bench(executor: Executor, loop: Loop, tmp_path: Path) -> Bench:
     return Bench(executor, loop, tmp_path)
+
+
+def outputs_of(loop: Loop, attempt: str) -> Any:
+    return loop.outcome(attempt).outputs
 
 
 # --- commands -------------------------------------------------------------------------------------
@@ -149,13 +155,15 @@ def test_odd_names_of_files_folders_and_attempts(bench: Bench) -> None:
     )
     attempt = Attempt(f"step[{name}]#1", task, str(folder))
     run_all(bench.executor, bench.loop, [attempt])
-    outcome = bench.loop.outcome(attempt.id)
+    outcome: Any = bench.loop.outcome(attempt.id)
     assert outcome.succeeded, outcome
     assert outcome.outputs["o"].location == str(folder / name)
     assert [file.name for file in outcome.outputs["many"]] == [name, "in.txt"]
 
 
-def test_variables_are_the_executors_own_and_the_tasks(bench: Bench, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_variables_are_the_executors_own_and_the_tasks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     large = {f"LARGE_{n}": "x" * 1000 for n in range(300)} | {"HELLO": "wörld"}
     text = 'echo $HELLO $HEPFLOW_CPUS $PWD ${#LARGE_299}; test -n "$PATH"'
     first, second = bench.run(shell(text, env=large), shell("echo ${HELLO-none}"))
@@ -264,9 +272,7 @@ def test_one_task_and_five_thousand(bench: Bench) -> None:
     assert all(outcome.succeeded for outcome in bench.run(*tasks))
     attempts = [Attempt(f"many[{n}]", call("double", x=n)) for n in range(5000)]
     run_all(bench.executor, bench.loop, attempts)
-    assert [bench.loop.outcome(a.id).outputs["value"] for a in attempts] == [
-        2 * n for n in range(5000)
-    ]
+    assert [outputs_of(bench.loop, a.id)["value"] for a in attempts] == [2 * n for n in range(5000)]
 
 
 @pytest.mark.slow
@@ -412,7 +418,7 @@ def test_a_returned_value_is_taken_as_it_was_then(bench: Bench) -> None:
     for attempt in attempts:
         bench.executor.submit([attempt])
     bench.loop.finish([attempt.id for attempt in attempts])
-    lists = [bench.loop.outcome(attempt.id).outputs["value"] for attempt in attempts]
+    lists = [outputs_of(bench.loop, attempt.id)["value"] for attempt in attempts]
     assert {len(value) for value in lists} != {20}
     assert all(value == sorted(set(value)) for value in lists)
 
@@ -479,7 +485,7 @@ def test_a_call_sees_its_own_variables_and_folder(bench: Bench) -> None:
 
 
 def test_arguments_that_cannot_be_sent_fail_their_attempt_only(bench: Bench) -> None:
-    bad, good = bench.run(call("double", x=b"bytes"), call("double", x=2))  # type: ignore[arg-type]
+    bad, good = bench.run(call("double", x=b"bytes"), call("double", x=2))
     assert bad.reason is Reason.START
     assert good.outputs["value"] == 4
 
@@ -550,15 +556,15 @@ def test_a_killed_head_leaves_no_process_and_loses_no_result(
     assert told <= found
     assert traces <= found
     assert all(loop.outcome(attempt).succeeded for attempt in found)
-    assert all(File(**file_of(loop, a)).digest for a in found)
+    assert all(digest_of(loop, attempt) for attempt in found)
     executor.close()
     assert marked_processes(str(tmp_path)) == []
 
 
-def file_of(loop: Loop, attempt: str) -> dict[str, str]:
+def digest_of(loop: Loop, attempt: str) -> str:
     found = loop.outcome(attempt).outputs["number"]
     assert isinstance(found, File)
-    return {"location": found.location, "digest": found.digest}
+    return found.digest
 
 
 def test_an_idle_executor_does_nothing(bench: Bench) -> None:

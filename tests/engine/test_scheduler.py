@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from hepflow.engine import Policy, Scheduler
 from hepflow.engine.graph import CycleError
-from hepflow.model.events import Answered, Conclude, Expanded, Finished, Plan, Planned, Rejected, Submit
+from hepflow.model.events import (
+    Answered,
+    Conclude,
+    Expanded,
+    Finished,
+    Plan,
+    Planned,
+    Rejected,
+    Submit,
+)
 from hepflow.model.task import Outcome, Reason, Resources, Shell, Task
 from hepflow.model.values import UNKNOWN, Value
 from hepflow.model.workflow import (
@@ -48,10 +57,17 @@ def scattered(name: str, over: str, source: Any, **more: Any) -> Step:
 
 def flow(*steps: Step, **outputs: str) -> Workflow:
     given_outputs = outputs or {"last": steps[-1].name}
-    return Workflow("test", (), steps, {name: Binding((Ref(source, "out"),)) for name, source in given_outputs.items()})
+    return Workflow(
+        "test",
+        (),
+        steps,
+        {name: Binding((Ref(source, "out"),)) for name, source in given_outputs.items()},
+    )
 
 
-def run(workflow: Workflow, policy: Policy = Policy(), seed: int = 0, **more: Any) -> tuple[Conclude, World]:  # noqa: B008
+def run(
+    workflow: Workflow, policy: Policy = Policy(), seed: int = 0, **more: Any
+) -> tuple[Conclude, World]:  # noqa: B008
     world = World(workflow, {}, policy, Random(seed), **more)
     return world.run(), world
 
@@ -78,14 +94,20 @@ class Drawn:
         for port in draw.draw(st.sampled_from(["", "a", "ab", "abc"]), "ports"):
             source = draw.draw(st.sampled_from([None, *self.values]), "source")
             if source is None:
-                bound[port] = draw.draw(st.integers(0, 9) | st.lists(st.integers(0, 9), max_size=4), "value")
+                bound[port] = draw.draw(
+                    st.integers(0, 9) | st.lists(st.integers(0, 9), max_size=4), "value"
+                )
                 bindings[port] = Binding(default=bound[port])
             else:
                 bound[port] = self.values[source]
                 bindings[port] = Binding((Ref(source, "out"),))
                 above |= {source, *self.ancestors[source]}
         arrays = [port for port, value in bound.items() if isinstance(value, list)]
-        scatter = tuple(draw.draw(st.lists(st.sampled_from(arrays), unique=True), "scatter")) if arrays else ()
+        scatter = (
+            tuple(draw.draw(st.lists(st.sampled_from(arrays), unique=True), "scatter"))
+            if arrays
+            else ()
+        )
         methods = [Scatter.NESTED, Scatter.FLAT]
         if len({len(bound[port]) for port in scatter}) == 1:  # type: ignore[arg-type]
             methods.append(Scatter.DOT)
@@ -95,17 +117,23 @@ class Drawn:
             when = Expr((scatter[0],), lambda **values: len(str(*values.values())) % 2)
         retry = Retry(times=draw.draw(st.integers(0, 2), "retries"))
         limit = draw.draw(st.sampled_from([0, 0, 1, 2]), "limit")
-        made = Step(name, Compute(name), bindings, OUT, scatter, method, when, retry=retry, limit=limit)
+        made = Step(
+            name, Compute(name), bindings, OUT, scatter, method, when, retry=retry, limit=limit
+        )
         self.steps.append(made)
         self.values[name] = reference(made, bound)
         self.ancestors[name] = above
 
 
-POLICIES = st.builds(Policy, in_flight=st.integers(1, 5), window=st.integers(1, 6), keep_going=st.booleans())
+POLICIES = st.builds(
+    Policy, in_flight=st.integers(1, 5), window=st.integers(1, 6), keep_going=st.booleans()
+)
 
 
 @given(st.data(), POLICIES, st.integers(0, 2**32))
-def test_any_workflow_gives_what_a_barrier_engine_gives(draw: st.DataObject, policy: Policy, seed: int) -> None:
+def test_any_workflow_gives_what_a_barrier_engine_gives(
+    draw: st.DataObject, policy: Policy, seed: int
+) -> None:
     drawn = Drawn(draw)
     conclusion, world = run(drawn.workflow, policy, seed)
     assert conclusion.succeeded
@@ -138,7 +166,10 @@ def test_a_failure_stops_just_what_it_must(draw: st.DataObject, policy: Policy, 
     drawn = Drawn(draw)
     bad = draw.draw(st.sampled_from(drawn.steps), "bad").name
     conclusion, world = run(
-        drawn.workflow, policy, seed, fate=lambda a: "fail" if a.partition("[")[0].partition("#")[0] == bad else "ok"
+        drawn.workflow,
+        policy,
+        seed,
+        fate=lambda a: "fail" if a.partition("[")[0].partition("#")[0] == bad else "ok",
     )
     tried = Counter(a.rpartition("#")[0] for a in world.submitted)
     retries = {made.name: made.retry.times for made in drawn.steps}
@@ -150,7 +181,11 @@ def test_a_failure_stops_just_what_it_must(draw: st.DataObject, policy: Policy, 
         return
     assert not conclusion.succeeded
     if policy.keep_going:
-        free = [made for made in drawn.steps if made.name != bad and bad not in drawn.ancestors[made.name]]
+        free = [
+            made
+            for made in drawn.steps
+            if made.name != bad and bad not in drawn.ancestors[made.name]
+        ]
         for made in free:
             ran = [name for name in world.succeeded if name.partition("[")[0] == made.name]
             assert len(ran) == _expected_runs(drawn.values[made.name])
@@ -163,7 +198,9 @@ def _expected_runs(value: Value) -> int:
 
 
 @given(st.data(), POLICIES, st.integers(0, 2**32), st.integers(1, 30))
-def test_a_cancelled_run_comes_to_an_end(draw: st.DataObject, policy: Policy, seed: int, after: int) -> None:
+def test_a_cancelled_run_comes_to_an_end(
+    draw: st.DataObject, policy: Policy, seed: int, after: int
+) -> None:
     drawn = Drawn(draw)
     conclusion, world = run(drawn.workflow, policy, seed, cancel_after=after)
     assert not world.flying
@@ -178,10 +215,14 @@ def test_a_chain_of_scatters_flows_element_by_element_without_a_barrier() -> Non
     workflow = flow(scattered("a", "x", list(range(3))), scattered("b", "y", "a"))
     scheduler = Scheduler(workflow, {}, Policy())
     plans = scheduler.handle((), 0)
-    submits = scheduler.handle([Planned(p.invocation, TASK) for p in plans if isinstance(p, Plan)], 0)
+    submits = scheduler.handle(
+        [Planned(p.invocation, TASK) for p in plans if isinstance(p, Plan)], 0
+    )
     first = next(s for s in submits if isinstance(s, Submit) and s.attempt == "a[1]#1")
     following = scheduler.handle([Finished(first.attempt, Outcome(outputs={"out": 7}))], 0)
-    assert [(p.name, dict(p.inputs)) for p in following if isinstance(p, Plan)] == [("b[1]", {"y": 7})]
+    assert [(p.name, dict(p.inputs)) for p in following if isinstance(p, Plan)] == [
+        ("b[1]", {"y": 7})
+    ]
 
 
 def test_deeper_invocations_go_first_so_that_chains_finish_early() -> None:
@@ -197,7 +238,13 @@ def test_deeper_invocations_go_first_so_that_chains_finish_early() -> None:
 
 
 def test_a_million_wide_scatter_is_planned_a_window_at_a_time() -> None:
-    wide = Step("a", Compute("a"), {"x": Binding(expression=Expr((), lambda: range(1_000_000)))}, OUT, ("x",))
+    wide = Step(
+        "a",
+        Compute("a"),
+        {"x": Binding(expression=Expr((), lambda: range(1_000_000)))},
+        OUT,
+        ("x",),
+    )
     actions = Scheduler(flow(wide), {}, Policy(window=10)).handle((), 0)
     assert len(actions) == 10
 
@@ -208,20 +255,27 @@ def test_a_scatter_over_nothing_gives_an_empty_array() -> None:
 
 
 def test_a_long_chain_of_empty_scatters_does_not_exhaust_the_stack() -> None:
-    steps = [scattered("s0", "x", [])] + [scattered(f"s{n}", "x", f"s{n - 1}") for n in range(1, 3000)]
+    steps = [scattered("s0", "x", [])] + [
+        scattered(f"s{n}", "x", f"s{n - 1}") for n in range(1, 3000)
+    ]
     conclusion, _ = run(flow(*steps))
     assert conclusion.outputs == {"last": []}
 
 
 def test_a_skipped_step_gives_null_and_its_followers_see_it() -> None:
-    skipped = Step("a", Compute("a"), {"x": Binding(default=1)}, OUT, when=Expr(("x",), lambda x: x > 1))
+    skipped = Step(
+        "a", Compute("a"), {"x": Binding(default=1)}, OUT, when=Expr(("x",), lambda x: x > 1)
+    )
     conclusion, world = run(flow(skipped, step("b", y="a"), skipped="a", after="b"))
     assert conclusion.outputs["skipped"] is None
     assert set(world.succeeded) == {"b"}
 
 
 def test_merge_and_pick_follow_the_common_workflow_language() -> None:
-    a, b = step("a", x=1), Step("b", Compute("b"), {"x": Binding(default=0)}, OUT, when=Expr(("x",), lambda x: x))
+    a, b = (
+        step("a", x=1),
+        Step("b", Compute("b"), {"x": Binding(default=0)}, OUT, when=Expr(("x",), lambda x: x)),
+    )
     refs = (Ref("a", "out"), Ref("b", "out"))
     workflow = Workflow(
         "w", (), (a, b),
@@ -235,7 +289,13 @@ def test_merge_and_pick_follow_the_common_workflow_language() -> None:
     )  # fmt: skip
     conclusion, _ = run(workflow)
     one = conclusion.outputs["first"]
-    assert conclusion.outputs == {"nested": [one, None], "flat": [one, one], "first": one, "all": [one], "default": 5}
+    assert conclusion.outputs == {
+        "nested": [one, None],
+        "flat": [one, one],
+        "first": one,
+        "all": [one],
+        "default": 5,
+    }
 
 
 def test_picking_the_only_value_among_two_fails_with_a_sentence() -> None:
@@ -274,16 +334,27 @@ def test_planning_may_answer_with_a_workflow_or_with_outputs() -> None:
     (plan,) = scheduler.handle([Answered(plan.invocation, {"out": 42})], 0)
     assert isinstance(plan, Plan)
     assert plan.inputs == {"x": 42}
-    assert scheduler.handle([Answered(plan.invocation, {"out": 1})], 0) == [Conclude(True, False, {"last": 1})]
+    assert scheduler.handle([Answered(plan.invocation, {"out": 1})], 0) == [
+        Conclude(True, False, {"last": 1})
+    ]
 
 
 def counting_loop(until: int, **more: Any) -> Step:
     loop = Loop(
         condition=Expr(("n",), lambda n: n < until),
-        carry={"n": Expr(("n",), lambda n: n + 1), "x": Expr(("outputs",), lambda outputs: outputs["out"])},
+        carry={
+            "n": Expr(("n",), lambda n: n + 1),
+            "x": Expr(("outputs",), lambda outputs: outputs["out"]),
+        },
         **more,
     )
-    return Step("again", Compute("again"), {"n": Binding(default=0), "x": Binding(default=0)}, OUT, loop=loop)
+    return Step(
+        "again",
+        Compute("again"),
+        {"n": Binding(default=0), "x": Binding(default=0)},
+        OUT,
+        loop=loop,
+    )
 
 
 def test_a_loop_carries_outputs_into_its_next_round() -> None:
@@ -326,7 +397,9 @@ def test_memory_is_raised_after_running_out_of_it() -> None:
     task = Task(Shell("true"), resources=Resources(memory_mib=100))
     (first,) = scheduler.handle([Planned(plan.invocation, task)], 0)
     assert isinstance(first, Submit)
-    (second,) = scheduler.handle([Finished(first.attempt, Outcome(Reason.MEMORY, "out of memory"))], 0)
+    (second,) = scheduler.handle(
+        [Finished(first.attempt, Outcome(Reason.MEMORY, "out of memory"))], 0
+    )
     assert isinstance(second, Submit)
     assert (second.attempt, second.task.resources.memory_mib) == ("a#2", 200)
 
@@ -386,7 +459,13 @@ def test_a_scatter_over_what_is_no_array_fails_the_step(source: Any, words: str 
 
 
 def test_a_dot_product_of_unequal_arrays_fails_the_step() -> None:
-    uneven = Step("a", Compute("a"), {"x": Binding(default=[1]), "y": Binding(default=[1, 2])}, OUT, ("x", "y"))
+    uneven = Step(
+        "a",
+        Compute("a"),
+        {"x": Binding(default=[1]), "y": Binding(default=[1, 2])},
+        OUT,
+        ("x", "y"),
+    )
     _, world = run(flow(uneven))
     assert "one length, not [1, 2]" in world.scheduler.failures[0].message
 
@@ -402,7 +481,9 @@ def test_a_failing_expression_fails_just_its_invocation() -> None:
     conclusion, world = run(workflow, Policy(keep_going=True))
     assert not conclusion.succeeded
     assert set(world.succeeded) == {"a[0]", "a[2]"}
-    assert [(f.name, f.message) for f in world.scheduler.failures] == [("a[1]", "division by zero in 'a'")]
+    assert [(f.name, f.message) for f in world.scheduler.failures] == [
+        ("a[1]", "division by zero in 'a'")
+    ]
 
 
 # --- planning ---------------------------------------------------------------------------------
@@ -416,7 +497,9 @@ def test_planning_goes_through_unknown_values() -> None:
     actions = scheduler.handle((), 0)
     while not isinstance(actions[-1], Conclude):
         names += [a.name for a in actions if isinstance(a, Plan)]
-        actions = scheduler.handle([Answered(a.invocation, {"out": UNKNOWN}) for a in actions if isinstance(a, Plan)], 0)
+        actions = scheduler.handle(
+            [Answered(a.invocation, {"out": UNKNOWN}) for a in actions if isinstance(a, Plan)], 0
+        )
     assert names == ["a", "b[0]", "c"]
     assert scheduler.counts["b"].guessed == 1
 

@@ -76,8 +76,14 @@ def reference(step: Step, bound: Mapping[str, Value]) -> Value:
         return one(bound)
     arrays: list[Sequence[Value]] = [bound[port] for port in step.scatter]  # type: ignore[misc]
     if step.method is Scatter.DOT:
-        return [one({**bound, **dict(zip(step.scatter, row, strict=True))}) for row in zip(*arrays, strict=True)]
-    flat = [one({**bound, **dict(zip(step.scatter, row, strict=True))}) for row in itertools.product(*arrays)]
+        return [
+            one({**bound, **dict(zip(step.scatter, row, strict=True))})
+            for row in zip(*arrays, strict=True)
+        ]
+    flat = [
+        one({**bound, **dict(zip(step.scatter, row, strict=True))})
+        for row in itertools.product(*arrays)
+    ]
     if step.method is Scatter.FLAT or len(arrays) == 1:
         return flat
     return _fold(flat, [len(array) for array in arrays])
@@ -85,7 +91,11 @@ def reference(step: Step, bound: Mapping[str, Value]) -> Value:
 
 def _fold(flat: list[Value], sizes: list[int]) -> Value:
     for size in reversed(sizes[1:]):
-        flat = [flat[i : i + size] for i in range(0, len(flat), size)] if size else [[] for _ in range(sizes[0])]
+        flat = (
+            [flat[i : i + size] for i in range(0, len(flat), size)]
+            if size
+            else [[] for _ in range(sizes[0])]
+        )
     return flat
 
 
@@ -162,7 +172,9 @@ class World:
     def happen(self) -> list[Event]:
         """Some attempts end; some old news comes again."""
         events: list[Event] = []
-        for attempt in self.random.sample(sorted(self.flying), k=min(len(self.flying), self.random.randint(1, 4))):
+        for attempt in self.random.sample(
+            sorted(self.flying), k=min(len(self.flying), self.random.randint(1, 4))
+        ):
             events.extend(self.end(attempt))
         if self.told and self.random.random() < 0.3:
             events.insert(self.random.randrange(len(events) + 1), self.random.choice(self.told))
@@ -176,7 +188,9 @@ class World:
             assert isinstance(submit.task.command, Shell)
             name = attempt.rpartition("#")[0]
             self.succeeded[name] += 1
-            events.append(Finished(attempt, Outcome(outputs={"out": result(submit.task.command.text)})))
+            events.append(
+                Finished(attempt, Outcome(outputs={"out": result(submit.task.command.text)}))
+            )
         elif fate == "lost":
             events.append(Lost(attempt, Reason.NODE, "the node is gone"))
         else:

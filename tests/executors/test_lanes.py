@@ -142,7 +142,7 @@ def test_a_lane_of_the_same_size_is_given_up_for_a_better_rank() -> None:
     site = Site(cpus=1)
     site.submit(*[attempt(f"a{n}") for n in range(50)])
     site.end("a0", seconds=0.001)
-    sent = [name for name in list(site.lanes)]
+    sent = list(site.lanes)
     other = Resources(memory_mib=10)
     assert site.submit(attempt("better", other, 9)) == []
     for name in sent[:-1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -285,6 +286,13 @@ def test_many_sets_of_variables_are_forgotten_in_time(
     attempts = [command(tmp_path, f"n{n}", "printenv N", env={"N": str(n)}) for n in range(700)]
     run_all(local, loop, attempts)
     assert [text_of(loop, f"n{n}") for n in range(700)] == [f"{n}\n" for n in range(700)]
+
+
+def test_worker_programs_are_written_for_old_pythons() -> None:
+    for name in ("launcher", "pyworker", "folder", "report", "spawning"):
+        source = Path(ROOT, "hepflow", "executors", f"{name}.py").read_text(encoding="utf-8")
+        ast.parse(source, feature_version=(3, 9))
+        assert "from __future__ import annotations" in source
 
 
 def test_worker_programs_load_next_to_nothing(tmp_path: Path) -> None:

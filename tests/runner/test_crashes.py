@@ -136,7 +136,11 @@ def test_a_head_killed_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, c
         assert outputs["sum"] == 60 * 59
         effects = crashing.effects()
         assert len(effects) == 121
-        repeated = {name: (n, effects[_effect(name)]) for name, n in finished.items() if effects[_effect(name)] != n}
+        repeated = {
+            name: (n, effects[_effect(name)])
+            for name, n in finished.items()
+            if effects[_effect(name)] != n
+        }
         assert not repeated, "these had finished before a kill and ran again"
 
 
@@ -180,7 +184,9 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_run(tmp_path: Path) -> Non
     launchers: list[int] = []
 
     def find() -> bool:
-        launchers[:] = [int(pid) for pid in _processes_of(process.pid) if b"launcher" in _cmdline(pid)]
+        launchers[:] = [
+            int(pid) for pid in _processes_of(process.pid) if b"launcher" in _cmdline(pid)
+        ]
         sleeping = any(b"sleep" in _cmdline(pid) for pid in _all_pids())
         return bool(launchers) and sleeping
 

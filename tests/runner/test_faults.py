@@ -78,17 +78,24 @@ def test_a_damaged_intermediate_is_noticed_and_made_again(
     assert (project / "results/faults/all.txt").read_text() == "0\n1\n2\n3\n"
 
 
-def test_a_file_that_was_only_touched_is_still_good(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_a_file_that_was_only_touched_is_still_good(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     run()
     os.utime(number(project, 2))
     run()
     assert ledger(project).count("2") == 1
 
 
-def test_only_what_a_changed_input_reaches_is_made_again(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_only_what_a_changed_input_reaches_is_made_again(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     run()
     again = run(n="5")
-    assert [(s.path, s.reused, s.succeeded) for s in again.status.steps] == [("make", 4, 1), ("total", 0, 1)]
+    assert [(s.path, s.reused, s.succeeded) for s in again.status.steps] == [
+        ("make", 4, 1),
+        ("total", 0, 1),
+    ]
     why = api.explain(api.Project(project), "total")
     assert [change.component for change in why.changes] == ["inputs.numbers"]
     assert why.compared_with == 1
@@ -116,7 +123,9 @@ def test_a_store_folder_that_is_a_file_is_told(project: Path) -> None:
         api.run(workflow, {"ledger": "x"}, project=api.Project(project))
 
 
-def test_a_damaged_store_is_told_and_left_alone(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_a_damaged_store_is_told_and_left_alone(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     run()
     store = project / ".hepflow/store.sqlite"
     for extra in project.glob(".hepflow/store.sqlite-*"):
@@ -128,7 +137,9 @@ def test_a_damaged_store_is_told_and_left_alone(run: Callable[..., api.RunResult
     assert store.read_bytes().startswith(b"this is no database")
 
 
-def test_a_store_of_another_version_is_refused(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_a_store_of_another_version_is_refused(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     run()
     import sqlite3
 
@@ -155,13 +166,22 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(project: Path) -> None:
     assert limited.returncode == 4, limited.stdout + limited.stderr
     assert "disk is full" in limited.stderr
     assert "Traceback" not in limited.stderr
-    assert api.runs(api.Project(project))[0].state in (api.RunState.INTERRUPTED, api.RunState.FAILED)
-    resumed = subprocess.run([*command, "resume"], cwd=project, capture_output=True, text=True, check=False, timeout=120)
+    assert api.runs(api.Project(project))[0].state in (
+        api.RunState.INTERRUPTED,
+        api.RunState.FAILED,
+    )
+    resumed = subprocess.run(
+        [*command, "resume"], cwd=project, capture_output=True, text=True, check=False, timeout=120
+    )
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert sorted(set((project / "ledger").read_text().split()), key=int) == [str(i) for i in range(300)]
+    assert sorted(set((project / "ledger").read_text().split()), key=int) == [
+        str(i) for i in range(300)
+    ]
 
 
-def test_results_that_somebody_else_wrote_are_not_overwritten(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_results_that_somebody_else_wrote_are_not_overwritten(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     foreign = project / "results/faults/all.txt"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("mine")
@@ -170,7 +190,9 @@ def test_results_that_somebody_else_wrote_are_not_overwritten(run: Callable[...,
     assert foreign.read_text() == "mine"
 
 
-def test_garbage_collection_keeps_what_a_kept_run_refers_to(run: Callable[..., api.RunResult], project: Path) -> None:
+def test_garbage_collection_keeps_what_a_kept_run_refers_to(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
     run()
     run(n="5")
     here = api.Project(project)
@@ -200,11 +222,21 @@ def test_a_failing_task_stops_the_run_or_just_what_depends_on_it(project: Path) 
     here = api.Project(project)
     stopped = api.run(workflow, {}, project=here)
     assert stopped.run.state is api.RunState.FAILED
-    assert {s.path: s.succeeded for s in stopped.status.steps} == {"good": 1, "bad": 0, "after": 0, "never": 0}
+    assert {s.path: s.succeeded for s in stopped.status.steps} == {
+        "good": 1,
+        "bad": 0,
+        "after": 0,
+        "never": 0,
+    }
     (failure,) = stopped.status.failures
     assert (failure.id, failure.exit_code, failure.stderr) == ("bad#1", 3, "oh no\n")
     went_on = api.run(workflow, {}, project=here, options=api.RunOptions(keep_going=True))
-    assert {s.path: s.succeeded + s.reused for s in went_on.status.steps} == {"good": 1, "bad": 0, "after": 1, "never": 0}
+    assert {s.path: s.succeeded + s.reused for s in went_on.status.steps} == {
+        "good": 1,
+        "bad": 0,
+        "after": 1,
+        "never": 0,
+    }
 
 
 def test_retry_runs_named_steps_again_and_what_follows_from_them(project: Path) -> None:
@@ -216,9 +248,11 @@ def test_retry_runs_named_steps_again_and_what_follows_from_them(project: Path) 
     )
     here = api.Project(project)
     first = api.run(api.load(project / "dice.yaml"), {}, project=here)
-    assert api.resume(here).outputs == first.outputs
-    rolled = api.retry(here, steps=["roll"])
+    assert api.resume(here, 1).outputs == first.outputs
+    with pytest.raises(api.UsageError, match="nothing is left to resume: run 1 succeeded"):
+        api.resume(here)
+    rolled = api.retry(here, 1, steps=["roll"])
     assert rolled.outputs["a"] != first.outputs["a"]
     assert rolled.outputs["b"] == rolled.outputs["a"]
     with pytest.raises(api.UsageError, match="no step 'rol'"):
-        api.retry(here, steps=["rol"])
+        api.retry(here, 1, steps=["rol"])

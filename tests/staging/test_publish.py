@@ -44,7 +44,9 @@ def test_files_keep_their_names_and_share_their_bytes(source: Path, tmp_path: Pa
 
 
 def test_two_files_of_one_name_are_told_apart_by_their_ports(source: Path, tmp_path: Path) -> None:
-    publish({"a": made(source, "1/x.txt", "one"), "b": made(source, "2/x.txt", "two")}, tmp_path / "out")
+    publish(
+        {"a": made(source, "1/x.txt", "one"), "b": made(source, "2/x.txt", "two")}, tmp_path / "out"
+    )
     assert (tmp_path / "out/x.txt").read_text() == "one"
     assert (tmp_path / "out/b-x.txt").read_text() == "two"
 
@@ -52,10 +54,16 @@ def test_two_files_of_one_name_are_told_apart_by_their_ports(source: Path, tmp_p
 def test_an_array_of_files_is_a_folder_in_order(source: Path, tmp_path: Path) -> None:
     files = [made(source, f"{n}/x.txt", str(n)) for n in range(3)]
     publish({"all": files}, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out/all").iterdir()) == ["0-x.txt", "1-x.txt", "2-x.txt"]
+    assert sorted(path.name for path in (tmp_path / "out/all").iterdir()) == [
+        "0-x.txt",
+        "1-x.txt",
+        "2-x.txt",
+    ]
 
 
-def test_what_an_earlier_run_placed_and_this_one_did_not_is_removed(source: Path, tmp_path: Path) -> None:
+def test_what_an_earlier_run_placed_and_this_one_did_not_is_removed(
+    source: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     publish({"all": [made(source, f"{n}/x.txt", str(n)) for n in range(3)]}, out)
     (out / "mine.txt").write_text("keep")
@@ -64,7 +72,9 @@ def test_what_an_earlier_run_placed_and_this_one_did_not_is_removed(source: Path
     assert (out / "mine.txt").read_text() == "keep"
 
 
-def test_a_new_result_replaces_the_old_without_changing_its_bytes(source: Path, tmp_path: Path) -> None:
+def test_a_new_result_replaces_the_old_without_changing_its_bytes(
+    source: Path, tmp_path: Path
+) -> None:
     old = made(source, "1/x.txt", "old")
     publish({"x": old}, tmp_path / "out")
     publish({"x": made(source, "2/x.txt", "new")}, tmp_path / "out")

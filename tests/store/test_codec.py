@@ -10,18 +10,34 @@ from hepflow.store.codec import Expected, decode, encode
 
 ROOT = "/home/somebody/project/.hepflow/"
 
-names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
+names = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8
+)
 files = st.builds(
     File,
-    st.builds(lambda name: f"{ROOT}work/1/make/{name}", names) | st.builds(lambda name: f"/data/{name}", names),
+    st.builds(lambda name: f"{ROOT}work/1/make/{name}", names)
+    | st.builds(lambda name: f"/data/{name}", names),
     st.just("d" * 64),
     st.integers(0, 2**40),
     st.sampled_from(["", "other.txt"]),
 )
-directories = st.builds(Directory, st.builds(lambda name: f"{ROOT}work/1/{name}", names), st.just("e" * 64), st.integers(0, 9))
+directories = st.builds(
+    Directory,
+    st.builds(lambda name: f"{ROOT}work/1/{name}", names),
+    st.just("e" * 64),
+    st.integers(0, 9),
+)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | files | directories,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | files
+    | directories,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -40,7 +56,9 @@ def test_a_file_is_told_with_what_it_must_still_be(file: File) -> None:
 
 
 def test_a_project_may_be_moved() -> None:
-    text = encode({"x": File(f"{ROOT}work/1/a", "d" * 64, 1), "y": File("/data/b", "d" * 64, 1)}, {}, ROOT)
+    text = encode(
+        {"x": File(f"{ROOT}work/1/a", "d" * 64, 1), "y": File("/data/b", "d" * 64, 1)}, {}, ROOT
+    )
     assert "somebody" not in text
     moved = decode(text, "/elsewhere/.hepflow/")
     assert moved["x"] == File("/elsewhere/.hepflow/work/1/a", "d" * 64, 1)
@@ -49,7 +67,11 @@ def test_a_project_may_be_moved() -> None:
 
 def test_every_file_of_a_directory_is_checked() -> None:
     folder = Directory(f"{ROOT}work/1/d", "e" * 64, 2)
-    stamps = {f"{folder.location}/a": (1, 2, 3), f"{folder.location}/b/c": (4, 5, 6), "/not/inside": (7, 8, 9)}
+    stamps = {
+        f"{folder.location}/a": (1, 2, 3),
+        f"{folder.location}/b/c": (4, 5, 6),
+        "/not/inside": (7, 8, 9),
+    }
     expected: list[Expected] = []
     decode(encode({"x": folder}, stamps, ROOT), ROOT, expected)
     assert [item.path for item in expected] == [f"{folder.location}/a", f"{folder.location}/b/c"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hepflow.model.errors import StoreError, UsageError
+from hepflow.model.errors import UsageError
 from hepflow.store import reader
 from hepflow.store.database import Place, is_alive
 from hepflow.store.records import RunState, TaskState, step_of
@@ -41,16 +41,25 @@ def intent(writer: RunWriter, task: str, key: bytes, what: str = "a=1") -> Inten
 
 
 def success(row: int, outputs: str = "{}") -> Ending:
-    return Ending(TaskState.SUCCEEDED.value, 1.0, 0.5, 0.4, 100, 0, "", "", outputs, "", "", "here", row)
+    return Ending(
+        TaskState.SUCCEEDED.value, 1.0, 0.5, 0.4, 100, 0, "", "", outputs, "", "", "here", row
+    )
 
 
-def test_a_result_is_found_by_its_key_only_once_it_succeeded(place: Place, writer: RunWriter) -> None:
+def test_a_result_is_found_by_its_key_only_once_it_succeeded(
+    place: Place, writer: RunWriter
+) -> None:
     begun = intent(writer, "a", b"k" * 16)
     writer.commit(Batch(intents=[begun]))
     assert Results(place).find([b"k" * 16]) == {}
     writer.commit(Batch(endings=[success(begun.id, '{"x":1}')]))
     (found,) = Results(place).find([b"k" * 16, b"other"])[b"k" * 16]
-    assert (found.id, found.task, found.outputs, found.run) == (begun.id, "a", '{"x":1}', writer.run)
+    assert (found.id, found.task, found.outputs, found.run) == (
+        begun.id,
+        "a",
+        '{"x":1}',
+        writer.run,
+    )
 
 
 def test_a_forgotten_result_is_never_offered_again(place: Place, writer: RunWriter) -> None:
@@ -94,7 +103,9 @@ def test_a_run_whose_head_is_gone_is_interrupted_and_can_be_taken_up(place: Plac
     first.close()
     assert reader.find_run(place, 1).state is RunState.INTERRUPTED
     again = reopen_run(place, 1, now=2.0)
-    assert [(left.id, left.task, left.number) for left in again.unfinished()] == [(begun.id, "a[3]", 1)]
+    assert [(left.id, left.task, left.number) for left in again.unfinished()] == [
+        (begun.id, "a[3]", 1)
+    ]
     assert again.attempts_so_far() == {"a[3]": 1}
     assert again.new_id() > begun.id
     again.close()
@@ -107,7 +118,9 @@ def test_ids_of_two_runs_never_meet(place: Place, writer: RunWriter) -> None:
 
 
 @pytest.mark.parametrize("writes", range(1, 8))
-def test_a_process_killed_between_two_writes_leaves_a_whole_store(place: Place, writes: int) -> None:
+def test_a_process_killed_between_two_writes_leaves_a_whole_store(
+    place: Place, writes: int
+) -> None:
     """Each write is a commit; the process is killed in the middle of the one after ``writes``."""
     program = textwrap.dedent(f"""
         import os, signal, sqlite3
@@ -124,7 +137,9 @@ def test_a_process_killed_between_two_writes_leaves_a_whole_store(place: Place, 
     """)
     killed = subprocess.run([sys.executable, "-c", program], check=False, cwd=os.getcwd())
     assert killed.returncode == -signal.SIGKILL
-    assert [task.id for task in reader.tasks(place, 1)] == [f"a[{number}]#1" for number in range(writes)]
+    assert [task.id for task in reader.tasks(place, 1)] == [
+        f"a[{number}]#1" for number in range(writes)
+    ]
     taken_up = reopen_run(place, 1, now=2.0)
     taken_up.commit(Batch(intents=[intent(taken_up, "b", b"z" * 16)]))
     taken_up.close()
@@ -132,7 +147,7 @@ def test_a_process_killed_between_two_writes_leaves_a_whole_store(place: Place, 
 
 def test_questions_before_any_run_say_that_there_is_none(place: Place) -> None:
     assert reader.runs(place) == ()
-    with pytest.raises(StoreError, match="there is no store here"):
+    with pytest.raises(UsageError, match="there is no store here"):
         reader.find_run(place, None)
 
 

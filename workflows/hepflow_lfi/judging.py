@@ -113,18 +113,14 @@ def judge_posterior(
 ) -> Verdict:
     """Score every observation of the trial; ``sampler(observation)`` gives the inferred draws."""
     started = time.perf_counter()
-    scores: list[ObservationScore] = []
     spawn = multiprocessing.get_context("spawn")
     with one_thread_each(), ProcessPoolExecutor(trial.jobs, mp_context=spawn) as pool:
-        waiting = dict(_submit_all(pool, task, reference, trial, sampler))
-        for future in as_completed(waiting):
-            scores.append(_collect(waiting[future], future))
-            last = scores[-1]
-            say(
-                f"observation {last.observation}  C2ST {last.c2st.score:.4f}  "
-                f"{max(last.c2st.epochs)} epochs  {last.scoring_s:.1f} s  "
-                f"({len(scores)} of {len(waiting)})"
-            )
+        try:
+            waiting = dict(_submit_all(pool, task, reference, trial, sampler))
+            scores = _collect_all(waiting, say)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # or leaving would score them all
+            raise
     scores.sort(key=lambda score: score.observation)
     published = find_published(task.name, method, simulations)
     wall_s = time.perf_counter() - started
@@ -160,14 +156,25 @@ def _score(reference: Samples, inferred: Samples) -> tuple[C2ST, float]:
     return c2st(reference, inferred), time.perf_counter() - started
 
 
-def _collect(drawn: _Drawn, scoring: _Scoring) -> ObservationScore:
-    score, seconds = scoring.result()
-    return ObservationScore(
-        drawn.observation,
-        score,
-        drawn.reference,
-        drawn.inferred,
-        drawn.kept,
-        drawn.sampling_s,
-        seconds,
-    )
+def _collect_all(waiting: dict[_Scoring, _Drawn], say: Say) -> list[ObservationScore]:
+    """Gather the scores as they come, with a line on each."""
+    scores: list[ObservationScore] = []
+    for scoring in as_completed(waiting):
+        drawn = waiting[scoring]
+        score, seconds = scoring.result()
+        scores.append(
+            ObservationScore(
+                drawn.observation,
+                score,
+                drawn.reference,
+                drawn.inferred,
+                drawn.kept,
+                drawn.sampling_s,
+                seconds,
+            )
+        )
+        say(
+            f"observation {drawn.observation}  C2ST {score.score:.4f}  "
+            f"{max(score.epochs)} epochs  {seconds:.1f} s  ({len(scores)} of {len(waiting)})"
+        )
+    return scores

@@ -55,7 +55,7 @@ class TrainedPosterior:
 
 _PLANS = {
     "two_moons": TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3),
-    "gaussian_linear": TrainingPlan(Network("maf"), epochs=60, batch=200, peak_learning_rate=2e-3),
+    "gaussian_linear": TrainingPlan(Network("maf"), epochs=25, batch=200, peak_learning_rate=2e-3),
     "gaussian_mixture": TrainingPlan(
         Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3
     ),

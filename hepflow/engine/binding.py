@@ -1,0 +1,125 @@
+"""From links and expressions to the values of an invocation's ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hepflow.engine.gather import combine, coordinate, width_of
+from hepflow.engine.state import Scope, StepRun
+from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
+from hepflow.model.workflow import Binding, Expression, Step
+
+
+class Binder:
+    """Evaluates bindings.
+
+    Args:
+        planning: values may be unknown; what is computed from them is unknown as well.
+    """
+
+    def __init__(self, *, planning: bool) -> None:
+        self._planning = planning
+
+    def evaluate(self, expression: Expression, values: Values) -> Value:
+        """An expression's value.
+
+        Raises:
+            ValueError: it failed.
+        """
+        if self._planning and any(is_unknown(values.get(name)) for name in expression.names):
+            return UNKNOWN
+        return expression.evaluate(values)
+
+    def bind(self, run: StepRun) -> None:
+        """Gathers what is the same for all invocations of a step, and finds its width.
+
+        Raises:
+            ValueError: an expression failed, or what should be scattered over is no array.
+        """
+        step, node, scope = run.node.step, run.node, run.scope
+        streamed = {stream.port: stream for stream in node.streams}
+        raw = {
+            port: gather(scope, binding)
+            for port, binding in step.inputs.items()
+            if port not in streamed
+        }
+        run.constant = dict(raw)
+        for port in node.once:
+            run.constant[port] = self._computed(step, port, raw)
+        if not step.scatter:
+            run.width = 1
+            return
+        for port in step.scatter:
+            if port in streamed:
+                stream = streamed[port]
+                run.arrays[port] = scope.runs[stream.producer].slots(stream.source)
+                continue
+            value = run.constant.pop(port)
+            if step.inputs[port].expression is not None:
+                value = self._computed(step, port, raw)
+            if value is UNKNOWN:
+                run.counts.guessed += 1
+                value = [UNKNOWN]
+            if not isinstance(value, (list, tuple, range)):
+                raise ValueError(f"scatter over '{port}' needs an array, gets {value!r:.80}")
+            run.arrays[port] = value
+        run.sizes = [len(run.arrays[port]) for port in step.scatter]
+        run.width = width_of(run.sizes, step.method)
+
+    def bound(self, run: StepRun, index: int) -> Values:
+        """The values of one invocation's ports.
+
+        Raises:
+            ValueError: an expression failed.
+        """
+        step = run.node.step
+        if not step.scatter:
+            values = run.constant
+        else:
+            values = dict(run.constant)
+            for axis, port in enumerate(step.scatter):
+                values[port] = run.arrays[port][coordinate(index, run.sizes, axis, step.method)]
+        if run.node.varying:
+            raw = dict(values)
+            for port in run.node.varying:
+                values[port] = self._computed(step, port, raw)
+        return values
+
+    def outputs(self, scope: Scope) -> dict[str, Value]:
+        """The outputs of a scope whose steps are complete.
+
+        Raises:
+            ValueError: nothing could be picked, or an expression failed.
+        """
+        return {
+            name: self._output(scope, binding) for name, binding in scope.workflow.outputs.items()
+        }
+
+    def _output(self, scope: Scope, binding: Binding) -> Value:
+        if binding.expression is None:
+            return gather(scope, binding)
+        values = {
+            f"{ref.step or 'inputs'}.{ref.port}": gather(scope, Binding((ref,)))
+            for ref in binding.sources
+        }
+        return self.evaluate(binding.expression, values)
+
+    def _computed(self, step: Step, port: str, raw: Mapping[str, Value]) -> Value:
+        expression = step.inputs[port].expression
+        assert expression is not None
+        return self.evaluate(expression, {**raw, "self": raw.get(port)})
+
+
+def gather(scope: Scope, binding: Binding) -> Value:
+    """What a binding's sources give together.
+
+    Raises:
+        ValueError: nothing is left to pick, or too much is.
+    """
+    values = [
+        scope.runs[scope.graph.position[ref.step]].output(ref.port)
+        if ref.step
+        else scope.inputs.get(ref.port)
+        for ref in binding.sources
+    ]
+    return combine(values, binding.merge, binding.pick, binding.default)

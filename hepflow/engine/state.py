@@ -1,0 +1,177 @@
+"""What the dataflow remembers: scopes, the slots of their steps, the rounds of loops, counts.
+
+Plain slotted objects: a run may have a hundred thousand of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hepflow.engine.gather import coordinate, nested
+from hepflow.engine.graph import Graph, Node, gathers_flat
+from hepflow.model.events import Invocation
+from hepflow.model.values import UNKNOWN, Value, Values
+from hepflow.model.workflow import Expression, Loop, Step, Workflow
+
+UNOPENED: Final = -1
+
+# What a slot is to those who follow it element by element.
+WAITING: Final = 0
+OFFERED: Final = 1
+FILLED: Final = 2
+
+
+class Counts:
+    """How far all instances of one step are; shared by them, because a person sees them as one."""
+
+    __slots__ = (
+        "failed", "group", "guessed", "label", "reused", "running", "skipped", "succeeded",
+        "unopened", "width",
+    )  # fmt: skip
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.group = False
+        self.unopened = self.guessed = self.width = self.running = 0
+        self.succeeded = self.reused = self.skipped = self.failed = 0
+
+
+class Round:
+    """A loop's state at one invocation: the coming round's number and inputs, and what was kept."""
+
+    __slots__ = ("inputs", "kept", "number")
+
+    def __init__(self, inputs: Values) -> None:
+        self.number = 0
+        self.inputs = inputs
+        self.kept: list[Values] = []
+
+    def goes_on(
+        self, loop: Loop, outputs: Values, evaluate: Callable[[Expression, Values], Value]
+    ) -> bool:
+        """Ends a round: carries its outputs into the next one's inputs; whether there is one.
+
+        Raises:
+            ValueError: an expression failed, or the loop reached its limit.
+        """
+        seen = {**self.inputs, "outputs": outputs}
+        carried = {port: evaluate(expression, seen) for port, expression in loop.carry.items()}
+        self.inputs = {**self.inputs, **carried}
+        self.number += 1
+        if loop.keep_all:
+            self.kept.append(outputs)
+        again = evaluate(loop.condition, self.inputs)
+        if not again or again is UNKNOWN:
+            return False
+        if self.number >= loop.limit:
+            raise ValueError(f"the loop did not end within its limit of {loop.limit} rounds")
+        return True
+
+    def result(self, step: Step, last: Values) -> Values:
+        """What the loop gives as a whole."""
+        assert step.loop is not None
+        if not step.loop.keep_all:
+            return last
+        return {port.name: [kept.get(port.name) for kept in self.kept] for port in step.outputs}
+
+
+class Scope:
+    """One instance of a workflow."""
+
+    __slots__ = ("graph", "inputs", "parent", "prefix", "runs", "unfinished", "workflow")
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        graph: Graph,
+        inputs: Values,
+        parent: Invocation | None,
+        prefix: str,
+    ) -> None:
+        self.workflow = workflow
+        self.graph = graph
+        self.inputs = inputs
+        self.parent = parent
+        self.prefix = prefix
+        self.runs: list[StepRun] = []
+        self.unfinished = len(workflow.steps)
+
+
+class StepRun:
+    """One step in one scope: its slots, and how many of its producers it still waits for."""
+
+    __slots__ = (
+        "active", "arrays", "constant", "counts", "finished", "fresh", "level", "listed",
+        "node", "number", "returned", "rounds", "scope", "sizes", "slot", "users", "values", "waiting", "width",
+    )  # fmt: skip
+
+    def __init__(self, number: int, scope: Scope, node: Node, level: int, counts: Counts) -> None:
+        self.number = number
+        self.scope = scope
+        self.node = node
+        self.level = level
+        self.counts = counts
+        self.waiting = len(node.whole) + len(node.streams)
+        self.users = len(node.whole_consumers) + len(node.stream_consumers)
+        self.width = UNOPENED
+        self.sizes: Sequence[int] = ()
+        self.constant: dict[str, Value] = {}
+        self.arrays: dict[str, Sequence[Value]] = {}
+        self.values: Values = {}
+        self.slot = bytearray()
+        self.finished = 0
+        self.active = 0
+        self.listed = False
+        # Ready elements: the untouched rest of a range, and those that came one by one.
+        self.fresh = range(0)
+        self.returned: deque[int] | None = None
+        self.rounds: dict[int, Round] | None = None
+
+    @property
+    def step(self) -> Step:
+        return self.node.step
+
+    @property
+    def path(self) -> str:
+        return self.scope.prefix + self.node.step.name
+
+    def name(self, index: int) -> str:
+        """The readable name of an invocation: ``fit[3]/train``, with ``@2`` in a loop's round 2."""
+        name = f"{self.path}[{index}]" if self.node.step.scatter else self.path
+        if self.rounds is not None and index in self.rounds:
+            return f"{name}@{self.rounds[index].number}"
+        return name
+
+    def is_ready(self) -> bool:
+        limit = self.node.step.limit
+        return bool(self.fresh or self.returned) and not (limit and self.active >= limit)
+
+    def streams_filled(self, index: int) -> bool:
+        """Whether every streamed port has its element for an invocation."""
+        step = self.node.step
+        for stream in self.node.streams:
+            axis = step.scatter.index(stream.port)
+            element = coordinate(index, self.sizes, axis, step.method)
+            if self.scope.runs[stream.producer].slot[element] != FILLED:
+                return False
+        return True
+
+    def slots(self, port: str) -> list[Value]:
+        """The slots of an output port of a scattered step, filled or not.
+
+        Raises:
+            ValueError: the step has no such port.
+        """
+        value = self.values.get(port)
+        if isinstance(value, list):
+            return value
+        raise ValueError(f"step '{self.path}' has no output '{port}' to scatter over")
+
+    def output(self, port: str) -> Value:
+        """The gathered value of an output port of a complete step."""
+        value = self.values.get(port)
+        if self.node.step.scatter and isinstance(value, list) and not gathers_flat(self.node.step):
+            return nested(value, self.sizes)
+        return value
