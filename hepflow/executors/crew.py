@@ -141,9 +141,9 @@ class Crew:
             worker.tokens = worker.tokens[:1]
 
     def _places(self) -> tuple[Places, str]:
-        number, journal = claim_journal(self._workdir, self._number)
+        number, path, journal = claim_journal(self._workdir, self._number)
         self._number = number + 1
-        return Places.of(self._workdir, number, journal), f"{self.tag}{os.getpid()}.{number}."
+        return Places.of(self._workdir, number, path, journal), f"{self.tag}{os.getpid()}.{number}."
 
     # --- variables --------------------------------------------------------------------------------
 

@@ -22,16 +22,23 @@ PATIENCE_S = 10.0
 """How long a process of a killed head may take to write its last line."""
 
 
-def claim_journal(workdir: Path, start: int) -> tuple[int, str]:
-    """Make a journal that nobody else has; returns its number and path."""
+def claim_journal(workdir: Path, start: int) -> tuple[int, str, int]:
+    """Make a journal that nobody else has; returns its number, path and locked descriptor.
+
+    The lock goes over to the process that inherits the descriptor, so there is no moment at which
+    a journal in use looks abandoned.
+    """
     number = start
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
     while True:
-        path = workdir / f"journal-{number}.jsonl"
+        path = f"{workdir}/journal-{number}.jsonl"
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-            return number, str(path)
+            descriptor = os.open(path, flags, 0o666)
         except FileExistsError:
             number += 1
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return number, path, descriptor
 
 
 def results_in(data: bytes) -> list[list[Any]]:

@@ -54,7 +54,7 @@ from hepflow.executors.spawning import ARGV, Spawner, start_fault
 TELL_AFTER_S = 0.05
 """A task that runs longer is told to have started; of shorter ones only the end is news."""
 
-HOLD_S = 0.005
+HOLD_S = 0.01
 """Results wait this long for company, unless a lane has run dry."""
 
 FAREWELL_S = 0.25
@@ -160,7 +160,7 @@ class Channel:
 class Launcher:
     """Starts, watches and reaps; one thread, one loop."""
 
-    def __init__(self, journal: str, lane_prefix: str, scratch: str, grace_s: float) -> None:
+    def __init__(self, journal: int, lane_prefix: str, scratch: str, grace_s: float) -> None:
         self.poller = select.poll()
         self.channel = Channel(socket.socket(fileno=0), self.poller)
         self.journal = Journal(journal)
@@ -475,6 +475,6 @@ def _is_worker(pid: int) -> bool:
 
 
 def main() -> None:
-    """Run until the head is gone or says so; arguments: journal, lane prefix, scratch, grace."""
+    """Run until the head is gone or says so; arguments: journal's descriptor, lane prefix, scratch, grace."""
     journal, lane_prefix, scratch, grace_s = sys.argv[1:5]
-    Launcher(journal, lane_prefix, scratch, float(grace_s)).run()
+    Launcher(int(journal), lane_prefix, scratch, float(grace_s)).run()

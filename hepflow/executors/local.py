@@ -133,8 +133,9 @@ class LocalExecutor:
         """Tell the results that an earlier head has not heard; nothing else survives it."""
         if not attempts:
             return ()
-        wait_for_writers(self._workdir)
-        end_marked(self._crew.tag, frozenset(self._crew.workers))
+        if not self._crew.workers:
+            wait_for_writers(self._workdir)
+            end_marked(self._crew.tag)
         found = {
             name: outcome
             for name, outcome in read_journal(self._workdir).items()

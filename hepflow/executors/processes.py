@@ -6,6 +6,7 @@ a lane, an attempt or the queue.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -29,8 +30,11 @@ BOOT: Final = (
     " from hepflow.executors.{module} import main; main()"
 )
 
-TOKENS: Final = 3
-"""The descriptor a Python worker finds its start tokens under."""
+JOURNAL, TOKENS = 3, 4
+"""The descriptors a process finds its journal under, and a Python worker its start tokens."""
+
+LOFTY: Final = 10
+"""Descriptors from here on are safe from being overwritten before they were handed on."""
 
 MOST_HELD: Final = 2 << 20
 """More bytes of results than a Python worker ever holds back."""
@@ -43,17 +47,18 @@ class Places:
     """The files of one worker process, all in the executor's own folder."""
 
     journal: str
+    locked: int
     log: str
     lane_prefix: str
     scratch: str
 
     @classmethod
-    def of(cls, workdir: Path, number: int, journal: str) -> Places:
-        scratch = workdir / f"scratch-{number}"
-        scratch.mkdir(exist_ok=True)
-        return cls(
-            journal, str(workdir / f"worker-{number}.log"), f"{workdir}/lane-{number}", str(scratch)
-        )
+    def of(cls, workdir: Path, number: int, journal: str, locked: int) -> Places:
+        """The files of the process of this number; ``locked`` is its journal's descriptor."""
+        scratch = f"{workdir}/scratch-{number}"
+        os.makedirs(scratch, exist_ok=True)
+        log = f"{workdir}/worker-{number}.log"
+        return cls(journal, locked, log, f"{workdir}/lane-{number}", scratch)
 
 
 @dataclass(slots=True, eq=False)
@@ -199,7 +204,7 @@ class Worker:
 
 def launcher(places: Places, env: Mapping[str, str], mark: str, grace_s: float) -> Worker:
     """Start a launcher."""
-    arguments = [places.journal, places.lane_prefix, places.scratch, str(grace_s)]
+    arguments = [str(JOURNAL), places.lane_prefix, places.scratch, str(grace_s)]
     marked = {**env, "HEPFLOW_LAUNCHER": mark}
     flags = ["-I", "-S"]
     return _start("launcher", flags, arguments, marked, places, mark)
@@ -209,7 +214,7 @@ def python_worker(
     places: Places, env: Mapping[str, str], mark: str, path: tuple[str, ...]
 ) -> Worker:
     """Start a Python worker whose modules are searched in ``path`` first."""
-    arguments = [places.journal, places.lane_prefix, places.scratch, str(TOKENS), json.dumps(path)]
+    arguments = [str(JOURNAL), places.lane_prefix, places.scratch, str(TOKENS), json.dumps(path)]
     marked = {**env, "HEPFLOW_WORKER": mark}
     return _start("pyworker", ["-X", "faulthandler"], arguments, marked, places, mark)
 
@@ -224,14 +229,16 @@ def _start(
 ) -> Worker:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    tokens = os.pipe() if module == "pyworker" else ()
+    tokens = tuple(map(_lift, os.pipe())) if module == "pyworker" else ()
     for descriptor in tokens:
         os.set_blocking(descriptor, False)
+    journal = _lift(places.locked)
     log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     actions: list[tuple[int, int, int]] = [
         (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
         (os.POSIX_SPAWN_DUP2, log, 1),
         (os.POSIX_SPAWN_DUP2, log, 2),
+        (os.POSIX_SPAWN_DUP2, journal, JOURNAL),
     ]
     if tokens:
         actions.append((os.POSIX_SPAWN_DUP2, tokens[0], TOKENS))
@@ -249,7 +256,14 @@ def _start(
     finally:
         theirs.close()
         os.close(log)
+        os.close(journal)
     return Worker(pid, ours, tokens, places, mark, bool(tokens))
+
+
+def _lift(descriptor: int) -> int:
+    lofty = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOFTY)
+    os.close(descriptor)
+    return lofty
 
 
 def _end_of(path: str) -> str:
@@ -262,23 +276,25 @@ def _end_of(path: str) -> str:
         return ""
 
 
-def end_marked(prefix: str, spare: frozenset[int] = frozenset()) -> int:
+def end_marked(prefix: str) -> None:
     """End every process whose mark begins so: what dead launchers and workers left behind."""
-    wanted = [f"{name}={prefix}".encode() for name in ("HEPFLOW_LAUNCHER", "HEPFLOW_WORKER")]
+    # A process may start another while we look, but not after it was ended.
+    for _ in range(10):
+        if not _end_marked_once(prefix):
+            return
+
+
+def _end_marked_once(prefix: str) -> int:
+    wanted = tuple(f"{name}={prefix}".encode() for name in ("HEPFLOW_LAUNCHER", "HEPFLOW_WORKER"))
     ended = 0
-    try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return 0
-    for pid in pids:
-        if pid in spare or pid == os.getpid():
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                variables = file.read().split(b"\0")
-            if any(variable.startswith(mark) for variable in variables for mark in wanted):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if any(variable.startswith(wanted) for variable in file.read().split(b"\0")):
+                    os.kill(int(name), signal.SIGKILL)
+                    ended += 1
         except OSError:
             continue
     return ended

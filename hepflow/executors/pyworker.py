@@ -58,7 +58,7 @@ class Target(NamedTuple):
 class Worker:
     """Takes tasks, calls, answers; one thread, one loop."""
 
-    def __init__(self, journal: str, lane_prefix: str, scratch: str, tokens: int) -> None:
+    def __init__(self, journal: int, lane_prefix: str, scratch: str, tokens: int) -> None:
         # User code may read its standard input, so the socket moves elsewhere.
         self.socket = socket.socket(fileno=os.dup(0))
         null = os.open(os.devnull, os.O_RDONLY)
@@ -367,9 +367,9 @@ def _is_ours(frame: TracebackType) -> bool:
 
 
 def main() -> None:
-    """Run until the head is gone; arguments: journal, lane prefix, scratch, tokens, path."""
+    """Run until the head is gone; arguments: journal's descriptor, lane prefix, scratch, tokens, path."""
     journal, lane_prefix, scratch, tokens = sys.argv[1:5]
     path = json.loads(sys.argv[5])
     sys.path[:0] = path
     sys.argv[1:] = []
-    Worker(journal, lane_prefix, scratch, int(tokens)).run()
+    Worker(int(journal), lane_prefix, scratch, int(tokens)).run()

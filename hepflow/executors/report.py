@@ -10,7 +10,6 @@ journal first and to the head afterwards, so that a head that was killed loses n
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -48,14 +47,14 @@ def result_line(
 class Journal:
     """The file a worker process writes its results to before it tells them.
 
-    It is locked as long as the process lives, so that whoever reads it after a crash of the head
-    can wait until the last line is written.
+    Its descriptor is inherited and locked: whoever reads it after a crash of the head can wait until
+    this process has written its last line. What this process starts must not keep it open.
     """
 
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._torn = False
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.set_inheritable(descriptor, False)
 
     def write(self, line: bytes) -> str:
         """Append one line; returns why it could not be, or nothing."""

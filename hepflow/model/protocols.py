@@ -87,7 +87,10 @@ class Executor(Protocol):
         ...
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Take attempts; each is answered by Accepted or Rejected, and later Finished or Lost."""
+        """Take attempts; each is answered by Accepted or Rejected, and later Finished or Lost.
+
+        Accepted may be left out where no handle would outlive the head.
+        """
         ...
 
     def cancel(self, attempts: Collection[str]) -> None:

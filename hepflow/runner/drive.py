@@ -39,7 +39,7 @@ from hepflow.store.writer import RunWriter, Unfinished
 OTHERS_S: Final = 0.2
 """How often to look whether another run has done what we wait for."""
 
-GATHER_S: Final = 0.004
+GATHER_S: Final = 0.010
 """Events within this time are handled together while the executor has enough to do."""
 
 

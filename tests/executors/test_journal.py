@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
+
+import pytest
 
 from hepflow.executors import journal, report
 from hepflow.model.task import Reason
 
 
 def test_results_are_read_back_and_torn_lines_passed_over(tmp_path: Path) -> None:
-    writer = report.Journal(str(tmp_path / "journal-0.jsonl"))
+    _number, _path, descriptor = journal.claim_journal(tmp_path, 0)
+    writer = report.Journal(descriptor)
     assert writer.write(report.result_line("a#1", "", [1.5, 2, 3, 4], {"v": [1]})) == ""
     failed = report.result_line("b[1]#1", "program", [0, 0, 0, 0], message="no", exit_code=3)
     writer.write(failed)
@@ -33,7 +37,7 @@ def test_a_journal_has_one_owner(tmp_path: Path) -> None:
     assert (first[0], second[0]) == (0, 1)
 
 
-def test_a_reader_waits_for_the_writer(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_reader_waits_for_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal-0.jsonl"
     writer = path.open("ab")
     fcntl.flock(writer, fcntl.LOCK_EX)
@@ -53,5 +57,6 @@ def test_a_reader_waits_for_the_writer(tmp_path: Path, monkeypatch) -> None:  # 
 
 
 def test_a_full_disk_is_told_and_the_next_line_stands_alone(tmp_path: Path) -> None:
-    full = report.Journal("/dev/full")
-    assert full.write(b"[0]\n") == "No space left on device"
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    assert report.Journal(descriptor).write(b"[0]\n") == "No space left on device"
+    os.close(descriptor)
