@@ -87,7 +87,7 @@ def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -
     except UnicodeDecodeError:
         problems.append(Problem(Place(str(file)), "HF223", "the inputs file is not UTF-8 text"))
         return {}
-    import yaml  # noqa: PLC0415 - costs 30 ms, and few runs have such a file
+    import yaml
 
     try:
         data = yaml.safe_load(text)

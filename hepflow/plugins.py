@@ -61,6 +61,6 @@ def names_lazily(group: str) -> Iterator[str]:
 
 
 def _installed(group: str) -> dict[str, str]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 60 ms, and seldom needed
+    from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group=group)}

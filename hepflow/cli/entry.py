@@ -37,10 +37,11 @@ def enter(arguments: Sequence[str]) -> int:
 
 def _settle(arguments: list[str]) -> int:
     machine = "--json" in arguments
+    asked = bool(arguments)
     try:
-        return _invoke(arguments)
+        return _invoke(list(arguments))  # click empties the list it is given
     except click.exceptions.Exit as end:
-        return end.exit_code if arguments else USAGE
+        return end.exit_code if asked else USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from hepflow.executors.crew import Crew, Lane
 from hepflow.executors.dispatch import Dispatcher, host_of
-from hepflow.executors.journal import read_journal, wait_for_writers
+from hepflow.executors.journal import clear_journals, read_journal, wait_for_writers
 from hepflow.executors.machine import measure
 from hepflow.executors.processes import Worker, end_marked
 from hepflow.executors.report import (
@@ -145,8 +145,8 @@ class LocalExecutor:
             self._sink.put([Finished(name, outcome) for name, outcome in found.items()])
         return found.keys()
 
-    def close(self) -> None:
-        """End every process of ours; what ran is not told any more. The journals stay."""
+    def close(self, *, settled: bool = False) -> None:
+        """End every process of ours; what ran is not told any more."""
         if self._closed:
             return
         self._closed = self._desk.closed = True
@@ -162,6 +162,8 @@ class LocalExecutor:
             for path in self._workdir.glob(pattern):
                 if not path.stat().st_size:
                     path.unlink(missing_ok=True)
+        if settled:
+            clear_journals(self._workdir)
 
     # --- hearing of it ----------------------------------------------------------------------------
 

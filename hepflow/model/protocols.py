@@ -104,6 +104,10 @@ class Executor(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """End everything of this executor's that cannot outlive the head."""
+    def close(self, *, settled: bool = False) -> None:
+        """End everything of this executor's that cannot outlive the head.
+
+        Args:
+            settled: the store has all that was told, so nothing need be kept for a recovery.
+        """
         ...

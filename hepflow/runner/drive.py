@@ -89,6 +89,7 @@ class Runner:
         Raises:
             StoreError: the store cannot be written; the run can be resumed.
         """
+        settled = False
         try:
             with self._interruptible():
                 self._executor.start(self._loop)
@@ -99,10 +100,11 @@ class Runner:
                     events = self._next_events()
                     self._perform(self._scheduler.handle(events, time.monotonic()))
                     self._write()
+            settled = True
             self._telling.tell(last=True)
             return self._conclusion
         finally:
-            self._executor.close()
+            self._executor.close(settled=settled)
             self._loop.close()
 
     @property

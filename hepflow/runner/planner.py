@@ -11,8 +11,8 @@ from hepflow.model.events import Answered, Event, Expanded, Invocation, Plan, Pl
 from hepflow.model.task import Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import PlanContext, SubWorkflow, Tool
-from hepflow.staging.checks import Memory, is_intact
-from hepflow.store.codec import Expected, decode
+from hepflow.staging.checks import Memory, first_fault
+from hepflow.store.codec import Expected, revive
 from hepflow.store.records import step_of
 from hepflow.store.results import Results, Stored
 
@@ -114,8 +114,8 @@ class Planner:
             if not self._rules.allow(identity.name, identity.cache, result):
                 continue
             expected: list[Expected] = []
-            outputs = decode(result.outputs, self._root, expected)
-            fault = next((file.path for file in expected if not is_intact(*file)), "")
+            outputs = revive(result.outputs, self._root, expected)
+            fault = first_fault(expected)
             if not fault:
                 self.reused.append((identity.name, result.id))
                 return outputs

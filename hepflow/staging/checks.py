@@ -7,23 +7,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from hepflow.model.values import Directory, File, Value
-from hepflow.staging.digests import digest_directory, digest_file, stamp_of
+from hepflow.staging.digests import Stamp, digest_directory, digest_file, stamp_of
 
 
-def is_intact(path: str, stamp: tuple[int, int, int], digest: str) -> bool:
-    """Whether a file has the stamp it had, or else still the content.
+def first_fault(expected: Iterable[tuple[str, Stamp, str]]) -> str:
+    """The first file that has neither the stamp it had nor still the content; empty when all are well.
 
     Args:
-        stamp: size, mtime in ns, inode.
-        digest: SHA-256; empty when only the stamp is known.
+        expected: path, stamp, and SHA-256 (empty when only the stamp is known) of each file.
     """
-    try:
-        facts = os.stat(path)
-        if stamp_of(facts) == tuple(stamp):
-            return True
-        return bool(digest) and facts.st_size == stamp[0] and digest_file(path) == digest
-    except OSError:
-        return False
+    for path, stamp, digest in expected:
+        try:
+            facts = os.stat(path)
+            if (facts.st_size, facts.st_mtime_ns, facts.st_ino) == stamp:
+                continue
+            if not digest or facts.st_size != stamp[0] or digest_file(path) != digest:
+                return path
+        except OSError:
+            return path
+    return ""
 
 
 class Memory:

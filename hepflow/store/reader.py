@@ -58,7 +58,7 @@ def runs(place: Place) -> tuple[RunSummary, ...]:
     if not place.exists():
         return ()
     with reading(place) as database:
-        rows = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC").fetchall()  # noqa: S608
+        rows = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC").fetchall()
     return tuple(_summary(place, row) for row in rows)
 
 
@@ -72,9 +72,9 @@ def find_run(place: Place, run: int | None) -> RunSummary:
         if run is None:
             row = database.execute(
                 f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1"
-            ).fetchone()  # noqa: S608
+            ).fetchone()
         else:
-            row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()  # noqa: S608
+            row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()
         last = database.execute("SELECT max(id) FROM run").fetchone()[0]
     if row is None:
         why = f"the runs here are 1 to {last}" if last else "nothing was run here yet"
@@ -145,7 +145,7 @@ def tasks(
     condition = "" if state is None else f" AND state={state.value}"
     with reading(place) as database:
         rows = database.execute(
-            f"SELECT {_REPORT} FROM attempt WHERE id>=? AND id<?{condition} ORDER BY id",  # noqa: S608
+            f"SELECT {_REPORT} FROM attempt WHERE id>=? AND id<?{condition} ORDER BY id",
             _range(run),
         )
         return tuple(_report(place, row) for row in rows if _matches(row[1], row[2], pattern))

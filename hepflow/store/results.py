@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from hepflow.store.codec import parse_all
 from hepflow.store.database import Place, connect, errors_in_words
 from hepflow.store.records import TaskState
 
@@ -16,11 +17,11 @@ CHUNK: Final = 500
 
 
 class Stored(NamedTuple):
-    """A result the store has."""
+    """A result the store has; ``outputs`` as :func:`hepflow.store.codec.revive` takes them."""
 
     id: int
     task: str
-    outputs: str
+    outputs: Mapping[str, object]
 
     @property
     def run(self) -> int:
@@ -44,11 +45,13 @@ class Results:
                 chunk = keys[start : start + CHUNK]
                 marks = ",".join("?" * len(chunk))
                 rows = self._database.execute(
-                    f"SELECT key, id, task, outputs FROM attempt WHERE key IN ({marks}) AND state=?",  # noqa: S608
+                    f"SELECT key, id, task, outputs FROM attempt WHERE key IN ({marks}) AND state=?",
                     (*chunk, TaskState.SUCCEEDED.value),
                 )
-                for key, *rest in rows:
-                    found.setdefault(key, []).append(Stored(*rest))
+                got = rows.fetchall()
+                outputs = parse_all([row[3] for row in got])
+                for (key, number, task, _), data in zip(got, outputs, strict=True):
+                    found.setdefault(key, []).append(Stored(number, task, data))
         return found
 
     def digests(self, paths: Iterable[str]) -> dict[str, tuple[int, int, int, str]]:

@@ -169,7 +169,7 @@ class RunWriter:
             chunk = keys[start : start + CHUNK]
             marks = ",".join("?" * len(chunk))
             rows = self._database.execute(
-                f"SELECT key, id FROM attempt WHERE key IN ({marks}) AND state IN (?,?,?)",  # noqa: S608
+                f"SELECT key, id FROM attempt WHERE key IN ({marks}) AND state IN (?,?,?)",
                 (*chunk, *_OPEN, *_FINAL),
             )
             for key, attempt in rows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hepflow.model.values import Directory, File, Value
-from hepflow.store.codec import Expected, decode, encode
+from hepflow.store.codec import Expected, decode, encode, revive
 
 ROOT = "/home/somebody/project/.hepflow/"
 
@@ -51,7 +53,7 @@ def test_outputs_survive_the_store(outputs: dict[str, Value]) -> None:
 def test_a_file_is_told_with_what_it_must_still_be(file: File) -> None:
     stamp = (file.size, 1234567890123456789, 42)
     expected: list[Expected] = []
-    decode(encode({"x": [file]}, {file.location: stamp}, ROOT), ROOT, expected)
+    revive(json.loads(encode({"x": [file]}, {file.location: stamp}, ROOT)), ROOT, expected)
     assert expected == [Expected(file.location, stamp, file.digest)]
 
 
@@ -73,5 +75,5 @@ def test_every_file_of_a_directory_is_checked() -> None:
         "/not/inside": (7, 8, 9),
     }
     expected: list[Expected] = []
-    decode(encode({"x": folder}, stamps, ROOT), ROOT, expected)
+    revive(json.loads(encode({"x": folder}, stamps, ROOT)), ROOT, expected)
     assert [item.path for item in expected] == [f"{folder.location}/a", f"{folder.location}/b/c"]

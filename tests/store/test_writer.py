@@ -57,7 +57,7 @@ def test_a_result_is_found_by_its_key_only_once_it_succeeded(
     assert (found.id, found.task, found.outputs, found.run) == (
         begun.id,
         "a",
-        '{"x":1}',
+        {"x": 1},
         writer.run,
     )
 
