@@ -145,7 +145,7 @@ class Channel:
     def receive(self) -> list[Any] | None:
         """The messages that arrived; ``None`` when the head is gone."""
         try:
-            data = self._socket.recv(1 << 20)
+            data = self._socket.recv(1 << 16)
         except BlockingIOError:
             return []
         except OSError:

@@ -118,7 +118,7 @@ class Worker:
     def receive(self) -> tuple[list[list[Any]], bool]:
         """The messages that arrived, and whether the process is still there."""
         try:
-            data = self.connection.recv(1 << 18)
+            data = self.connection.recv(1 << 16)
         except BlockingIOError:
             return [], True
         except OSError:

@@ -107,7 +107,7 @@ class Worker:
             self.waiting.clear()
             self.flush()
             try:
-                data = self.socket.recv(1 << 20)
+                data = self.socket.recv(1 << 16)
             except OSError:
                 return False
             if not data:

@@ -60,8 +60,8 @@ class Unknown:
 UNKNOWN: Final = Unknown()
 
 Value: TypeAlias = (
-    "None | bool | int | float | str | File | Directory | Unknown"
-    " | Sequence[Value] | Mapping[str, Value]"
+    "bool | int | float | str | File | Directory | Unknown"
+    " | Sequence[Value] | Mapping[str, Value] | None"
 )
 Values: TypeAlias = Mapping[str, Value]
 

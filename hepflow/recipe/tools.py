@@ -196,9 +196,10 @@ class Products:
         Raises:
             ValueError: an output is not as declared.
         """
-        values: dict[str, Value] = {}
+        values = dict(outcome.outputs)
+        changed = False
         for output in task.outputs:
-            value = outcome.outputs.get(output.port)
+            value = found = values.get(output.port)
             if output.read is not Read.FILE and isinstance(value, str):
                 value = _content(output, value)
             expected = self.types.get(output.port, ANY)
@@ -208,8 +209,10 @@ class Products:
                 if wrong and not (value is None and output.optional):
                     where = f" ({output.path})" if output.path else ""
                     raise ValueError(f"output '{output.port}'{where}: {wrong}")
-            values[output.port] = value
-        return values
+            if value is not found:
+                values[output.port] = value
+                changed = True
+        return values if changed else outcome.outputs
 
 
 def _content(output: Output, text: str) -> Value:

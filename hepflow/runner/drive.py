@@ -39,6 +39,9 @@ from hepflow.store.writer import RunWriter, Unfinished
 OTHERS_S: Final = 0.2
 """How often to look whether another run has done what we wait for."""
 
+DEFER_ROWS: Final = 10_000
+"""Rows that may wait for the next turn's commit while nothing is to be submitted."""
+
 GATHER_S: Final = 0.010
 """Events within this time are handled together while the executor has enough to do."""
 
@@ -149,6 +152,8 @@ class Runner:
     def _write(self) -> None:
         """One transaction for all that happened; only then is anything submitted."""
         self._note_failures()
+        if self._pending and not self._begun and self._books.batch.size < DEFER_ROWS:
+            return  # planning has more to say at once, so this turn and the next can share a commit
         batch = self._books.take_batch()
         batch.steps = self._telling.steps(last=self._conclusion is not None)
         batch.digests = self._planner.memory.take_learned()

@@ -24,6 +24,9 @@ class Expected(NamedTuple):
     digest: str
 
 
+# json.dumps would make an encoder anew at each call with separators of one's own.
+_to_text = json.JSONEncoder(separators=(",", ":")).encode
+
 _SAFE = {str, int, float, bool, type(None)}
 
 
@@ -35,10 +38,7 @@ def encode(outputs: Values, stamps: Mapping[str, Stamp], root: str) -> str:
         stamps: absolute path -> stamp, for every file that was digested.
         root: the store's folder, with a trailing slash.
     """
-    return json.dumps(
-        {port: _encoded(value, stamps, root) for port, value in outputs.items()},
-        separators=(",", ":"),
-    )
+    return _to_text({port: _encoded(value, stamps, root) for port, value in outputs.items()})
 
 
 def _encoded(value: Value, stamps: Mapping[str, Stamp], root: str) -> object:

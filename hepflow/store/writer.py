@@ -73,6 +73,11 @@ class Batch:
     digests: list[tuple[str, int, int, int, str]] = field(default_factory=list)
     steps: str = ""
 
+    @property
+    def size(self) -> int:
+        """Rows to write."""
+        return len(self.intents) + len(self.endings) + len(self.reused)
+
     def __bool__(self) -> bool:
         return bool(
             self.intents or self.endings or self.started or self.handles or self.reused

@@ -67,7 +67,7 @@ def flow(*steps: Step, **outputs: str) -> Workflow:
 
 def run(
     workflow: Workflow, policy: Policy = Policy(), seed: int = 0, **more: Any
-) -> tuple[Conclude, World]:  # noqa: B008
+) -> tuple[Conclude, World]:
     world = World(workflow, {}, policy, Random(seed), **more)
     return world.run(), world
 

@@ -27,7 +27,7 @@ from hepflow.model.events import (
 )
 from hepflow.model.task import Outcome, Reason, Shell, Task
 from hepflow.model.values import Value, Values, canonical
-from hepflow.model.workflow import Planning, PlanContext, Port, Scatter, Step, Workflow
+from hepflow.model.workflow import PlanContext, Planning, Port, Scatter, Step, Workflow
 
 OUT = (Port("out"),)
 
@@ -132,13 +132,11 @@ class World:
 
     def run(self) -> Conclude:
         events: list[Event] = []
-        count = 0
-        for _ in range(100_000):
+        for count in range(1, 100_000):
             answers = self.perform(self.scheduler.handle(events, self.now))
             if self.conclusion is not None:
                 assert not self.flying, "a run ends when nothing is in flight"
                 return self.conclusion
-            count += 1
             if count == self.cancel_after:
                 answers.append(CancelRequested())
             events = answers or self.happen()
