@@ -225,7 +225,7 @@ class LocalExecutor:
             lane.told = name
             if len(lane.flight) > 1:
                 self._desk.recall(lane)
-        return Started(name, f"{self._where} pid {pid}, {log}")
+        return Started(name, f"{self._where} pid {pid}", log)
 
     # --- looking after the silent -----------------------------------------------------------------
 
@@ -269,8 +269,8 @@ class LocalExecutor:
             message = f"it ran longer than its time limit of {limit:g} s"
             overdue = partial(self._doom, lane, name, Reason.TIMEOUT, message)
             self._sink.call_at(lane.since + limit, overdue)
-        where = f"{self._where} pid {worker.pid}, {worker.places.lane_prefix}.out"
-        return [*events, Started(name, where)]
+        log = f"{worker.places.lane_prefix}.out"
+        return [*events, Started(name, f"{self._where} pid {worker.pid}", log)]
 
     def _doom(self, lane: Lane, name: str, reason: Reason, message: str) -> None:
         """End the process that runs a call, unless the call has ended meanwhile."""

@@ -73,10 +73,15 @@ class Rejected(NamedTuple):
 
 
 class Started(NamedTuple):
-    """It began to run; ``where`` is the host and what finds it there."""
+    """It began to run; ``where`` is the host and what finds it there.
+
+    ``log`` is where what it prints can be read meanwhile: a path that ends in ``.out``, with its
+    standard error beside it as ``.err``; empty where that cannot be had.
+    """
 
     attempt: str
     where: str
+    log: str = ""
 
 
 class Finished(NamedTuple):

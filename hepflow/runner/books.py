@@ -98,10 +98,10 @@ class Books:
         self.open[submit.attempt] = Open(submit.attempt, task, identity, row)
         return Attempt(submit.attempt, task, f"{self._work}/{folder}" if folder else "")
 
-    def started(self, attempt: str, where: str) -> None:
+    def started(self, attempt: str, where: str, log: str) -> None:
         entry = self.open.get(attempt)
         if entry is not None:
-            self.batch.started.append((time.time(), where, entry.row))
+            self.batch.started.append((time.time(), where, log, entry.row))
 
     def accepted(self, attempt: str, handle: str) -> None:
         entry = self.open.get(attempt)

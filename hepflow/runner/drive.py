@@ -213,8 +213,8 @@ class Runner:
         match event:
             case Finished(attempt, outcome):
                 yield self._ended(attempt, outcome)
-            case Started(attempt, where):
-                self._books.started(attempt, where)
+            case Started(attempt, where, log):
+                self._books.started(attempt, where, log)
                 yield event
             case Accepted(attempt, handle):
                 self._books.accepted(attempt, handle)

@@ -28,7 +28,7 @@ CREATE TABLE run (
 -- lie together. `key` is the digest of `what`, the fingerprint, one component a line.
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, task TEXT, number INTEGER, state INTEGER, key BLOB, what TEXT,
-    folder TEXT, command TEXT, submitted REAL, handle TEXT, place TEXT, started REAL, wall REAL,
+    folder TEXT, command TEXT, submitted REAL, handle TEXT, place TEXT, log TEXT, started REAL, wall REAL,
     cpu REAL, peak INTEGER, exit INTEGER, reason TEXT, message TEXT, outputs TEXT, stdout TEXT,
     stderr TEXT);
 CREATE INDEX attempt_key ON attempt (key);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from array import array
@@ -32,9 +33,12 @@ from hepflow.store.records import (
 from hepflow.store.results import RUN_SHIFT
 
 _SUMMARY: Final = "id, name, recipe, state, started, ended, host, pid, message"
+LOG_TAIL: Final = 65536
+"""Bytes that are shown of what a running task has printed."""
+
 _REPORT: Final = (
     "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, exit,"
-    " reason, message, outputs, stdout, stderr"
+    " reason, message, outputs, stdout, stderr, log"
 )
 
 
@@ -111,8 +115,10 @@ def _range(run: int) -> tuple[int, int]:
 
 def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
     (number, task, attempt, state, folder, command, submitted, where, started, wall, cpu, peak,
-     code, reason, message, found, stdout, stderr) = row  # fmt: skip
+     code, reason, message, found, stdout, stderr, log) = row  # fmt: skip
     name = str(task)
+    if log and TaskState(state) is TaskState.RUNNING:
+        stdout, stderr = _so_far(str(log))
     index = re.search(r"\[(\d+)\](?:@\d+)?$", name)
     return TaskReport(
         id=f"{name}#{attempt}",
@@ -136,6 +142,20 @@ def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
         stdout=stdout or "",  # type: ignore[arg-type]
         stderr=stderr or "",  # type: ignore[arg-type]
     )
+
+
+def _so_far(log: str) -> tuple[str, str]:
+    """What a running task has printed: the last of it, from where its executor collects it."""
+    return _tail(log), _tail(log.removesuffix(".out") + ".err")
+
+
+def _tail(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.stat(path).st_size - LOG_TAIL))
+            return file.read(LOG_TAIL).decode(errors="replace")
+    except OSError:
+        return ""  # it has just ended
 
 
 def tasks(

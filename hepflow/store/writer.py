@@ -67,7 +67,7 @@ class Batch:
 
     intents: list[Intent] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
-    started: list[tuple[float, str, int]] = field(default_factory=list)
+    started: list[tuple[float, str, str, int]] = field(default_factory=list)
     handles: list[tuple[str, int]] = field(default_factory=list)
     reused: list[tuple[str, int]] = field(default_factory=list)
     digests: list[tuple[str, int, int, int, str]] = field(default_factory=list)
@@ -143,7 +143,7 @@ class RunWriter:
         if batch.started:
             running = TaskState.RUNNING.value
             many(
-                f"UPDATE attempt SET state={running}, started=?, place=? WHERE id=? AND state<{running}",
+                f"UPDATE attempt SET state={running}, started=?, place=?, log=? WHERE id=? AND state<{running}",
                 batch.started,
             )
         if batch.handles:
