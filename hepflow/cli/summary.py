@@ -137,14 +137,14 @@ def failure_text(failure: api.TaskReport) -> str:
     lines = [f"{head}: {why}" if why else head]
     facts = {}
     if failure.command:
-        facts["command"] = textwrap.indent(failure.command.strip(), " " * 13).strip()
+        facts["command"] = textwrap.indent(failure.command.strip(), " " * 12).strip()
     if failure.exit_code:
         facts["exit code"] = str(failure.exit_code)
     if failure.where:
         facts["where"] = failure.where
     if failure.folder:
         facts["folder"] = near_text(failure.folder)
-    lines += [f"  {name:<11}{text}" for name, text in facts.items()]
+    lines += [f"  {name:<9} {text}" for name, text in facts.items()]
     for name, text in (("stderr", failure.stderr), ("stdout", failure.stdout)):
         if text.strip():
             lines += tail(name, text)
@@ -155,9 +155,9 @@ def failure_text(failure: api.TaskReport) -> str:
 def tail(name: str, text: str) -> list[str]:
     """The last lines of what a task printed, set off from ours."""
     found = text.rstrip().splitlines()
-    cut = [f"  {name:<11}… {words.count(len(found) - TAIL_LINES, 'line')} before"]
+    cut = [f"  {name:<9} … {words.count(len(found) - TAIL_LINES, 'line')} before"]
     first = cut if len(found) > TAIL_LINES else []
-    shown = [f"  {'' if first or at else name:<11}| {line}"
+    shown = [f"  {'' if first or at else name:<9} | {line}"
              for at, line in enumerate(found[-TAIL_LINES:])]  # fmt: skip
     return first + shown
 

@@ -26,7 +26,8 @@ SIMPLE: Final = re.compile(
 )
 """One command of plain words, with at most its standard output sent to a file."""
 
-REDIRECTION = rf"(?<![0-9])(?:>>?|<){BLANK}*{WORD}|2>&1|2>>?{BLANK}*{WORD}"
+# A number of two digits before a sign is a descriptor to bash and a word to the plain shell.
+REDIRECTION = rf"(?<![0-9])(?:(?:>>?|<){BLANK}*{WORD}|2>&1|2>>?{BLANK}*{WORD})"
 COMMAND = rf"{WORD}(?:{BLANK}+(?:{REDIRECTION}|{WORD})|{BLANK}*{REDIRECTION})*"
 LIST: Final = re.compile(
     rf"\s*{COMMAND}(?:{BLANK}*(?:&&|;|\n){BLANK}*\n*{BLANK}*{COMMAND})*{BLANK}*;?\s*", re.ASCII

@@ -120,12 +120,11 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             place.database, timeout=30.0, isolation_level=None, cached_statements=64
         )
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-65536")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0 and create:
-            found = _create(connection)
+            found = _create(connection, place)
     if found != VERSION:
         connection.close()
         raise StoreError.of(
@@ -136,15 +135,20 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection) -> int:
-    connection.execute("BEGIN IMMEDIATE")
-    # Another process may have been first while this one waited for the lock.
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in _TABLES.split(";"):
-            if statement.strip():
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={VERSION}")
-    connection.execute("COMMIT")
+def _create(connection: sqlite3.Connection, place: Place) -> int:
+    """Makes the tables, one process at a time: SQLite does not wait for a lock while it changes the
+    journal's mode, it fails."""
+    with open(place.folder / "locks" / "store", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another process may have been first while this one waited.
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES.split(";"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+            connection.execute("COMMIT")
     return VERSION
 
 

@@ -144,4 +144,4 @@ class Explanation:
 
 def step_of(task: str) -> str:
     """The step an invocation belongs to: its name without indices and rounds."""
-    return _INDEX.sub("", task)
+    return _INDEX.sub("", task) if "[" in task or "@" in task else task

@@ -159,3 +159,19 @@ def test_an_unknown_run_is_told_with_those_there_are(place: Place, writer: RunWr
 
 def test_a_step_is_a_task_name_without_indices_and_rounds() -> None:
     assert step_of("fit[3]/train[12]@4") == "fit/train"
+
+
+def test_many_processes_may_make_the_store_at_once(place: Place) -> None:
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from hepflow.store.database import Place
+        from hepflow.store.writer import create_run
+        create_run(Place(Path({str(place.project)!r})), name="t", recipe="", options={{}}, inputs="{{}}", now=1.0).close()
+    """)
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(8)
+    ]
+    for process in started:
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+    assert len(reader.runs(place)) == 8
