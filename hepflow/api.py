@@ -525,7 +525,7 @@ def _explain_waiting(project: Project, task: str, run: int | None) -> Explanatio
     recipe, request, _ = reader.stored_request(project.store, status.run.id)
     options = request["load"]
     assert isinstance(options, dict)
-    needed = links(load(Path(recipe), LoadOptions(**options))).get(label, []) if recipe else []
+    needed = links(load(Path(recipe), LoadOptions(**options))).get(label, ()) if recipe else ()
     missing = [
         f"'{name}' ({steps[name].finished - steps[name].failed} of {max(steps[name].width, 0) or '?'} done)"
         for name in needed

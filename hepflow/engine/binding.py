@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hepflow.engine.gather import combine, coordinate, width_of
 from hepflow.engine.state import Scope, StepRun
@@ -37,24 +37,30 @@ class Binder:
             ValueError: an expression failed, or what should be scattered over is no array.
         """
         step, node, scope = run.node.step, run.node, run.scope
-        streamed = {stream.port: stream for stream in node.streams}
+        streamed = {stream.port: stream for stream in node.streams} if node.streams else {}
         raw = {
             port: gather(scope, binding)
             for port, binding in step.inputs.items()
             if port not in streamed
         }
-        run.constant = dict(raw)
+        if not step.scatter and not node.once:
+            run.constant = raw
+            run.width = 1
+            return
+        constant = dict(raw)
         for port in node.once:
-            run.constant[port] = self._computed(step, port, raw)
+            constant[port] = self._computed(step, port, raw)
+        run.constant = constant
         if not step.scatter:
             run.width = 1
             return
+        arrays: dict[str, Sequence[Value]] = {}
         for port in step.scatter:
             if port in streamed:
                 stream = streamed[port]
-                run.arrays[port] = scope.runs[stream.producer].slots(stream.source)
+                arrays[port] = scope.runs[stream.producer].slots(stream.source)
                 continue
-            value = run.constant.pop(port)
+            value = constant.pop(port)
             if step.inputs[port].expression is not None:
                 value = self._computed(step, port, raw)
             if value is UNKNOWN:
@@ -62,8 +68,9 @@ class Binder:
                 value = [UNKNOWN]
             if not isinstance(value, (list, tuple, range)):
                 raise ValueError(f"scatter over '{port}' needs an array, gets {value!r:.80}")
-            run.arrays[port] = value
-        run.sizes = [len(run.arrays[port]) for port in step.scatter]
+            arrays[port] = value
+        run.arrays = arrays
+        run.sizes = [len(arrays[port]) for port in step.scatter]
         run.width = width_of(run.sizes, step.method)
 
     def bound(self, run: StepRun, index: int) -> Values:
@@ -74,11 +81,10 @@ class Binder:
         """
         step = run.node.step
         if not step.scatter:
-            values = run.constant
-        else:
-            values = dict(run.constant)
-            for axis, port in enumerate(step.scatter):
-                values[port] = run.arrays[port][coordinate(index, run.sizes, axis, step.method)]
+            return run.constant  # without scatter variables no expression varies
+        values = dict(run.constant)
+        for axis, port in enumerate(step.scatter):
+            values[port] = run.arrays[port][coordinate(index, run.sizes, axis, step.method)]
         if run.node.varying:
             raw = dict(values)
             for port in run.node.varying:
@@ -116,10 +122,18 @@ def gather(scope: Scope, binding: Binding) -> Value:
     Raises:
         ValueError: nothing is left to pick, or too much is.
     """
+    sources = binding.sources
+    if len(sources) == 1 and binding.merge is None and binding.pick is None:
+        step, port = sources[0]  # the usual link, without a list of one
+        if step:
+            value = scope.runs[scope.graph.position[step]].output(port)
+        else:
+            value = scope.inputs.get(port)
+        return binding.default if value is None else value
     values = [
         scope.runs[scope.graph.position[ref.step]].output(ref.port)
         if ref.step
         else scope.inputs.get(ref.port)
-        for ref in binding.sources
+        for ref in sources
     ]
     return combine(values, binding.merge, binding.pick, binding.default)

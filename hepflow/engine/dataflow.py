@@ -11,7 +11,19 @@ from heapq import heappop, heappush
 from hepflow.engine.binding import Binder
 from hepflow.engine.gather import invocations
 from hepflow.engine.graph import Graph, analyse
-from hepflow.engine.state import FILLED, OFFERED, UNOPENED, WAITING, Counts, Round, Scope, StepRun
+from hepflow.engine.state import (
+    FILLED,
+    NO_ARRAYS,
+    NOTHING,
+    OFFERED,
+    ONE_FRESH,
+    UNOPENED,
+    WAITING,
+    Counts,
+    Round,
+    Scope,
+    StepRun,
+)
 from hepflow.model.events import Invocation
 from hepflow.model.values import Value, Values
 from hepflow.model.workflow import Required, Workflow
@@ -45,17 +57,14 @@ class Dataflow:
         """The ready invocation that is deepest in the graph, or none."""
         while self._ready:
             run = self.runs.get(self._ready[0][1])
-            if run is None or not run.is_ready():
-                heappop(self._ready)
-                if run is not None:
-                    run.listed = False
-                continue
-            run.active += 1
-            if run.returned:
-                return Invocation(run.number, run.returned.popleft())
-            index = run.fresh.start
-            run.fresh = run.fresh[1:]
-            return Invocation(run.number, index)
+            index = run.take() if run is not None else None
+            if run is not None and index is not None and run.is_ready():
+                return Invocation(run.number, index)
+            heappop(self._ready)
+            if run is not None:
+                run.listed = False
+                if index is not None:
+                    return Invocation(run.number, index)
         return None
 
     def put_back(self, invocation: Invocation) -> None:
@@ -163,8 +172,8 @@ class Dataflow:
         """All a step needed as a whole is there, and its width is known."""
         run.counts.unopened -= 1
         run.counts.width += run.width
-        run.slot = bytearray(run.width)
         if run.node.step.scatter:
+            run.slot = bytearray(run.width)
             run.values = {port.name: [None] * run.width for port in run.node.step.outputs}
         for consumer, _ in run.node.stream_consumers:
             self._one_less(run.scope.runs[consumer])
@@ -174,7 +183,7 @@ class Dataflow:
             for index in range(run.width):
                 self._offer(run, index)
         else:
-            run.fresh = range(run.width)
+            run.fresh = range(run.width) if run.width > 1 else ONE_FRESH
             self._list(run)
 
     def _close(self, scope: Scope) -> None:
@@ -201,9 +210,10 @@ class Dataflow:
     def _fill(self, invocation: Invocation, outputs: Values) -> bool:
         run = self.runs[invocation.step]
         index = invocation.element
-        if run.step.loop is not None:
+        loop = run.node.step.loop
+        if loop is not None:
             assert run.rounds is not None
-            if run.rounds[index].goes_on(run.step.loop, outputs, self._binder.evaluate):
+            if run.rounds[index].goes_on(loop, outputs, self._binder.evaluate):
                 run.active -= 1
                 self._make_ready(run, index)
                 return False
@@ -212,8 +222,8 @@ class Dataflow:
         return True
 
     def _fill_slot(self, run: StepRun, index: int, outputs: Values) -> None:
-        run.slot[index] = FILLED
         if run.node.step.scatter:
+            run.slot[index] = FILLED
             for port in run.values:
                 run.slots(port)[index] = outputs.get(port)
         else:
@@ -242,19 +252,23 @@ class Dataflow:
             self._make_ready(run, index)
 
     def _complete(self, run: StepRun) -> None:
-        scope = run.scope
-        for consumer in run.node.whole_consumers:
-            self._one_less(scope.runs[consumer])
+        scope, node = run.scope, run.node
+        runs = scope.runs
+        for consumer in node.whole_consumers:
+            self._one_less(runs[consumer])
         # What nobody will read any more is let go: a long run must not grow with its history.
-        for number in (*run.node.whole, *(stream.producer for stream in run.node.streams)):
-            producer = scope.runs[number]
+        read = node.whole
+        if node.streams:
+            read = (*read, *(stream.producer for stream in node.streams))
+        for number in read:
+            producer = runs[number]
             producer.users -= 1
             if not producer.users and not producer.node.kept:
-                producer.values = {}
-        if not run.users and not run.node.kept:
-            run.values = {}
-        run.constant = {}
-        run.arrays = {}
+                producer.values = NOTHING
+        if not run.users and not node.kept:
+            run.values = NOTHING
+        run.constant = NOTHING
+        run.arrays = NO_ARRAYS
         scope.unfinished -= 1
         if not scope.unfinished:
             self._complete_scopes.append(scope)
@@ -272,7 +286,7 @@ class Dataflow:
 
     def _let_go(self, run: StepRun) -> None:
         run.active -= 1
-        if run.step.limit:
+        if run.node.step.limit:
             self._list(run)
 
     def _list(self, run: StepRun) -> None:

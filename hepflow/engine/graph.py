@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,9 +17,11 @@ class Stream(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
     """One step's place in its workflow; positions are indices into ``Workflow.steps``.
+
+    What is empty is the one empty tuple: most steps of a large workflow have few links.
 
     Args:
         level: the longest path of links that leads here.
@@ -36,9 +39,9 @@ class Node:
     streams: tuple[Stream, ...]
     once: tuple[str, ...]
     varying: tuple[str, ...]
-    whole_consumers: list[int]
-    stream_consumers: list[tuple[int, str]]
     kept: bool
+    whole_consumers: Sequence[int] = ()
+    stream_consumers: Sequence[tuple[int, str]] = ()
 
 
 class CycleError(ValueError):
@@ -71,51 +74,70 @@ def analyse(workflow: Workflow) -> Graph:
     kept = {ref.step for binding in workflow.outputs.values() for ref in binding.sources}
     nodes = []
     for number, step in enumerate(steps):
-        streams = _streams(step, steps, position) if step.scatter else ()
-        followed = {stream.port for stream in streams}
-        whole = (
-            producers[number] - _only_streamed(step, followed, position)
-            if streams
-            else producers[number]
-        )
+        streams: tuple[Stream, ...] = ()
+        whole = producers[number]
+        if step.scatter:
+            streams = _streams(step, steps, position)
+            apart = _only_streamed(step, {stream.port for stream in streams}, position)
+            whole = tuple(producer for producer in whole if producer not in apart)
         once, varying = _expressions(step)
-        nodes.append(
-            Node(
-                step,
-                levels[number],
-                tuple(whole),
-                streams,
-                once,
-                varying,
-                [],
-                [],
-                step.name in kept,
-            )
-        )
-    for number, node in enumerate(nodes):
-        for producer in node.whole:
-            nodes[producer].whole_consumers.append(number)
-        for stream in node.streams:
-            nodes[stream.producer].stream_consumers.append((number, stream.port))
+        nodes.append(Node(step, levels[number], whole, streams, once, varying, step.name in kept))
+    _turn_links(nodes, list(position.values()))
     return Graph(tuple(nodes), position)
 
 
-def _producers(step: Step, position: dict[str, int]) -> set[int]:
+def _turn_links(nodes: list[Node], numbers: list[int]) -> None:
+    """Gives every node its consumers. ``numbers`` are the objects that stand for positions already:
+    two of them for each link would be a large part of a graph's memory."""
+    whole: list[list[int] | None] = [None] * len(nodes)
+    streamed: dict[int, list[tuple[int, str]]] = {}
+    for number, node in zip(numbers, nodes, strict=True):
+        for producer in node.whole:
+            known = whole[producer]
+            if known is None:
+                whole[producer] = [number]
+            else:
+                known.append(number)
+        for stream in node.streams:
+            streamed.setdefault(stream.producer, []).append((number, stream.port))
+    for node, consumers in zip(nodes, whole, strict=True):
+        if consumers is not None:
+            node.whole_consumers = tuple(consumers)
+    for producer, followers in streamed.items():
+        nodes[producer].stream_consumers = tuple(followers)
+
+
+def _producers(step: Step, position: dict[str, int]) -> tuple[int, ...]:
+    """The steps a step takes values from, each once."""
+    found: list[int] = []
     try:
-        return {
-            position[ref.step]
-            for binding in step.inputs.values()
-            for ref in binding.sources
-            if ref.step
-        }
+        for binding in step.inputs.values():
+            for owner, _ in binding.sources:
+                if owner:
+                    found.append(position[owner])
     except KeyError as missing:
         raise ValueError(
             f"step '{step.name}' takes a value from {missing}, which is no step"
         ) from None
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
 
-def _levels(steps: tuple[Step, ...], producers: list[set[int]]) -> list[int]:
-    """The longest path to each step (Kahn's algorithm, so that depth is no recursion)."""
+def _levels(steps: tuple[Step, ...], producers: Sequence[Sequence[int]]) -> list[int]:
+    """The longest path to each step. Most workflows are written in order: one look suffices."""
+    levels: list[int] = []
+    for number, needed in enumerate(producers):
+        level = 0
+        for producer in needed:
+            if producer >= number:
+                return _levels_of_any_order(steps, producers)
+            if levels[producer] >= level:
+                level = levels[producer] + 1
+        levels.append(level)
+    return levels
+
+
+def _levels_of_any_order(steps: tuple[Step, ...], producers: Sequence[Sequence[int]]) -> list[int]:
+    """The same by Kahn's algorithm, so that depth is no recursion."""
     levels = [0] * len(steps)
     waiting = [len(needed) for needed in producers]
     consumers: list[list[int]] = [[] for _ in steps]
@@ -138,12 +160,14 @@ def _levels(steps: tuple[Step, ...], producers: list[set[int]]) -> list[int]:
     return levels
 
 
-def _cycle(steps: tuple[Step, ...], producers: list[set[int]], waiting: list[int]) -> list[str]:
+def _cycle(
+    steps: tuple[Step, ...], producers: Sequence[Sequence[int]], waiting: list[int]
+) -> list[str]:
     """One cycle among the steps that never became free."""
     stuck = {number for number, count in enumerate(waiting) if count}
     trail = [min(stuck)]
     while True:
-        ahead = min(producers[trail[-1]] & stuck)
+        ahead = min(stuck.intersection(producers[trail[-1]]))
         if ahead in trail:
             loop = trail[trail.index(ahead) :]
             loop.reverse()
@@ -183,11 +207,15 @@ def _only_streamed(step: Step, followed: set[str], position: dict[str, int]) -> 
 
 
 def _expressions(step: Step) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    computed = [port for port, binding in step.inputs.items() if binding.expression is not None]
+    if not computed:
+        return (), ()
     once: list[str] = []
     varying: list[str] = []
-    for port, binding in step.inputs.items():
-        if binding.expression is None or port in step.scatter:
+    for port in computed:
+        expression = step.inputs[port].expression
+        if expression is None or port in step.scatter:
             continue
-        reads = set(binding.expression.names)
+        reads = set(expression.names)
         (varying if reads.intersection(step.scatter) else once).append(port)
     return tuple(once), tuple(varying)

@@ -146,13 +146,13 @@ class Scheduler:
 
     def _plan(self, actions: list[Action]) -> None:
         flow = self._flow
-        while len(self._planning) + len(self._queue) < self.policy.window:
+        while (waiting := len(self._planning) + len(self._queue)) < self.policy.window:
             invocation = flow.take()
             if invocation is None:
                 return
             run = flow.runs[invocation.step]
-            tool = run.step.run
-            waiting = len(self._planning) + len(self._queue)
+            step = run.node.step
+            tool = step.run
             if isinstance(tool, Workflow) and 0 < waiting >= self.policy.in_flight - len(
                 self._live
             ):
@@ -172,9 +172,10 @@ class Scheduler:
                     return
                 continue
             finally:
-                self._take_faults()
+                if flow.faults:
+                    self._take_faults()
             name = self._planning[invocation] = run.name(invocation.element)
-            actions.append(Plan(invocation, name, tool, inputs, run.step.cache))
+            actions.append(Plan(invocation, name, tool, inputs, step.cache))
 
     def _submit(self, actions: list[Action]) -> None:
         while len(self._queue) and len(self._live) < self.policy.in_flight:

@@ -6,7 +6,8 @@ Plain slotted objects: a run may have a hundred thousand of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from hepflow.engine.gather import coordinate, nested
@@ -16,6 +17,11 @@ from hepflow.model.values import UNKNOWN, Value, Values
 from hepflow.model.workflow import Expression, Loop, Step, Workflow
 
 UNOPENED: Final = -1
+NOTHING: Final[Mapping[str, Value]] = MappingProxyType({})
+NO_ARRAYS: Final[Mapping[str, Sequence[Value]]] = MappingProxyType({})
+NONE_FRESH: Final = range(0)
+ONE_FRESH: Final = range(1)
+_NO_SLOTS: Final = bytearray()
 
 # What a slot is to those who follow it element by element.
 WAITING: Final = 0
@@ -117,15 +123,16 @@ class StepRun:
         self.users = len(node.whole_consumers) + len(node.stream_consumers)
         self.width = UNOPENED
         self.sizes: Sequence[int] = ()
-        self.constant: dict[str, Value] = {}
-        self.arrays: dict[str, Sequence[Value]] = {}
-        self.values: Values = {}
-        self.slot = bytearray()
+        # What is empty is shared: of a hundred thousand steps few are at work at a time.
+        self.constant: Values = NOTHING
+        self.arrays: Mapping[str, Sequence[Value]] = NO_ARRAYS
+        self.values: Values = NOTHING
+        self.slot = _NO_SLOTS
         self.finished = 0
         self.active = 0
         self.listed = False
         # Ready elements: the untouched rest of a range, and those that came one by one.
-        self.fresh = range(0)
+        self.fresh = NONE_FRESH
         self.returned: deque[int] | None = None
         self.rounds: dict[int, Round] | None = None
 
@@ -145,8 +152,25 @@ class StepRun:
         return name
 
     def is_ready(self) -> bool:
+        if not self.fresh and not self.returned:
+            return False
         limit = self.node.step.limit
-        return bool(self.fresh or self.returned) and not (limit and self.active >= limit)
+        return not limit or self.active < limit
+
+    def take(self) -> int | None:
+        """A ready element, which is now at work; none when there is none."""
+        limit = self.node.step.limit
+        if limit and self.active >= limit:
+            return None
+        if self.returned:
+            index = self.returned.popleft()
+        elif self.fresh:
+            index = self.fresh.start
+            self.fresh = self.fresh[1:] if len(self.fresh) > 1 else NONE_FRESH
+        else:
+            return None
+        self.active += 1
+        return index
 
     def streams_filled(self, index: int) -> bool:
         """Whether every streamed port has its element for an invocation."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from hepflow.model.errors import Place
@@ -83,8 +84,7 @@ class Expression(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """What feeds a port: sources, else a default; then, if there is one, an expression.
 
     An expression on a scattered port gives the array to scatter over. On any other port it is
@@ -185,8 +185,7 @@ class Tool(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node of a workflow.
 
     Args:
@@ -202,7 +201,7 @@ class Step:
 
     name: str
     run: Tool | Workflow
-    inputs: Mapping[str, Binding] = field(default_factory=dict)
+    inputs: Mapping[str, Binding] = MappingProxyType({})
     outputs: tuple[Port, ...] = ()
     scatter: tuple[str, ...] = ()
     method: Scatter = Scatter.DOT

@@ -71,7 +71,7 @@ def build_tool(
     head += setting_lines(env, container)
     if kind == "python":
         function = context.text(raw["python"], (*path, "python"), "'python'")
-        head = [f"tool=python {function}", *_code(context, function, (*path, "python")), *head]
+        head = [f"tool=python {function}", *code_lines(context, function, (*path, "python")), *head]
         arguments = tuple(name for name in own if name not in variables or name in scope.own)
         offered = tuple(name for name in variables if name not in arguments)
         templates = [*(template for _, template in env), container]
@@ -217,7 +217,7 @@ def _script(context: Context, value: object, path: Path, scope: Scope) -> Comman
 # --- code that counts ----------------------------------------------------------------------------
 
 
-def _code(context: Context, function: str, path: Path) -> list[str]:
+def code_lines(context: Context, function: str, path: Path) -> list[str]:
     """The line with the digest of a Python function's source; notes it when it is not there."""
     if _FUNCTION.fullmatch(function) is None:
         if function:

@@ -34,12 +34,12 @@ class Context:
     """One file being compiled.
 
     Args:
-        uses: gives the workflow in another file (text as written, path of it in this one).
+        loader: gives the workflow in another file (text as written, path of it in this one).
         defaults: the file's ``defaults`` as written, once checked.
     """
 
     document: Document
-    uses: Callable[[str, Path], Workflow | None]
+    loader: Callable[[Context, str, Path], Workflow | None]
     defaults: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -49,6 +49,10 @@ class Context:
     @property
     def folder(self) -> str:
         return self.document.folder
+
+    def uses(self, text: str, path: Path) -> Workflow | None:
+        """The workflow in another file; ``None`` after noting why there is none."""
+        return self.loader(self, text, path)
 
     def mapping(self, value: object, path: Path, what: str) -> dict[str, object]:
         """The value if it is a mapping (nothing counts as empty); else notes the fault."""

@@ -19,6 +19,8 @@ from hepflow.recipe.faults import Faults, Path, Places, suggestion
 
 LARGEST_BYTES: Final = 256 * 1024 * 1024
 HEAD_BYTES: Final = 4096
+SHARED: Final = 1000
+"""Objects of one entry that are kept to be shared, as the outputs of generated steps can be."""
 _TOP_KEY: Final = re.compile(rb"""^\s*\{?\s*["']?hepflow["']?\s*:""", re.MULTILINE)
 
 
@@ -187,16 +189,29 @@ class _Twice(ValueError):
     """A key stands twice in one JSON object."""
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        raise _Twice
-    return data
+class _Objects:
+    """Makes the objects of a JSON text, those with one and the same short entry only once."""
+
+    def __init__(self) -> None:
+        self._short: dict[tuple[str, object], dict[str, object]] = {}
+
+    def __call__(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(pairs) == 1 and type(pairs[0][1]) is str:
+            known = self._short.get(pairs[0])
+            if known is None:
+                known = dict(pairs)
+                if len(self._short) < SHARED:
+                    self._short[pairs[0]] = known
+            return known
+        data = dict(pairs)
+        if len(data) != len(pairs):
+            raise _Twice
+        return data
 
 
 def _read_json(text: str, file: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=_Objects())
     except _Twice:
         # Only the slow parser knows where; it finds every duplicate key at once.
         from hepflow.recipe.yaml_nodes import NotYaml, load_yaml

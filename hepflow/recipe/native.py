@@ -12,6 +12,7 @@ from typing import TypeAlias
 from hepflow.model.errors import HepflowError, Place, Problem, RecipeError
 from hepflow.model.protocols import LoadOptions
 from hepflow.model.workflow import Workflow
+from hepflow.recipe import source_digest
 from hepflow.recipe.context import Context
 from hepflow.recipe.document import claims, read_document
 from hepflow.recipe.faults import Path, suggestion
@@ -50,6 +51,7 @@ class Loader:
         Raises:
             RecipeError: with every fault of it and of the files it uses.
         """
+        source_digest.forget()
         with _without_collector():
             return self._load(path, options)
 
@@ -61,7 +63,7 @@ class Loader:
                 [Problem(Place(str(path)), "HF214", what, "", "name the file only")]
             )
         self._open.append(path.resolve())
-        context = Context(document, lambda text, where: self._uses(context, text, where))
+        context = Context(document, self._uses)
         try:
             workflow = compile_file(context)
         finally:

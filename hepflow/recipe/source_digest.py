@@ -69,6 +69,12 @@ def source_of(function: str, folder: str) -> Source:
     return Source(_closure(file, top, roots, Path(folder)), str(file))
 
 
+def forget() -> None:
+    """Look at all files anew: somebody may have edited them since the last load."""
+    source_of.cache_clear()
+    _tree.cache_clear()
+
+
 def _modules_in(folder: Path) -> list[str]:
     try:
         found = [item.stem for item in folder.iterdir() if item.suffix == ".py"]

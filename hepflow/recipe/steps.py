@@ -337,6 +337,12 @@ def _mismatched(
     context.faults.add("HF203", path, what, why=why, fix=fix)
 
 
+def _read_by_others(parts: Parts) -> set[str]:
+    """The ports that a step's input expressions read."""
+    expressions = (feed.binding.expression for feed in parts.feeds.values())
+    return {name for found in expressions if found is not None for name in found.names}
+
+
 def _check_inner_inputs(
     context: Context, found: Outline, wanted: Mapping[str, Port], parts: Parts
 ) -> None:
@@ -344,6 +350,8 @@ def _check_inner_inputs(
     for name in parts.feeds:
         if name not in wanted:
             in_scatter = name in found.variables and isinstance(found.raw.get("scatter"), dict)
+            if in_scatter and name in _read_by_others(parts):
+                continue  # a variable that only helps to compute what is handed in
             where = (*found.path, "scatter" if in_scatter else "inputs", name)
             what = f"step '{found.name}': what it runs has no input '{name}'"
             fix = suggestion(name, wanted, "inputs") or "it has no inputs"

@@ -54,16 +54,18 @@ def _compile(
 ) -> Workflow:
     source = context.document.path
     bulk = Bulk(context, path)
-    outlines = _outlines(context, data, path, bulk)
-    shapes = {
-        name: found.shape if isinstance(found, Outline) else found for name, found in outlines
-    }
+    shapes, outlines = _outlines(context, data, path, bulk)
     around = Surroundings({port.name: port.type for port in inputs}, shapes)
     links = Links(context, around)
     steps: list[Step] = []
-    for name_, found in outlines:
-        if not isinstance(found, Outline):
-            raw: Mapping[str, object] = data["steps"][name_]  # type: ignore[index]
+    written: dict[str, dict[str, object]] = data["steps"] if shapes else {}  # type: ignore[assignment]
+    # Of the file's own steps nobody else has a look: each makes room for what is made from it.
+    # (What stands further inside may, in YAML, stand in several places.)
+    take = written.__getitem__ if path else written.pop
+    for name_ in shapes:
+        found = outlines.get(name_)
+        if found is None:
+            raw = take(name_)
             step = bulk.build(name_, raw, around)
             if step is not None:
                 steps.append(step)
@@ -77,24 +79,25 @@ def _compile(
 
 def _outlines(
     context: Context, data: Mapping[str, object], path: Path, bulk: Bulk
-) -> list[tuple[str, Outline | Shape]]:
-    """The first pass over all steps: a whole outline, or just the shape of what is plain."""
+) -> tuple[dict[str, Shape], dict[str, Outline]]:
+    """The first pass over all steps: their shapes, and whole outlines of those that are not plain."""
+    shapes: dict[str, Shape] = {}
+    outlines: dict[str, Outline] = {}
     raw = data.get("steps")
     where = (*path, "steps")
     if raw is None or raw == {}:
         context.faults.add(
             "HF217", where, "there are no steps", fix="add 'steps:' with at least one"
         )
-        return []
+        return shapes, outlines
     if isinstance(raw, list):
         fix = "write 'steps:' and below it 'name: {command: ...}' for each"
         context.faults.add("HF110", where, "'steps' takes names with steps, gets a list", fix=fix)
-        return []
-    found: list[tuple[str, Outline | Shape]] = []
+        return shapes, outlines
     for name, step in context.mapping(raw, where, "'steps'").items():
         shape = bulk.outline(name, step)
         if shape is not None:
-            found.append((name, shape))
+            shapes[name] = shape
             continue
         here = (*where, name)
         if context.good_name(name, here, "a step"):
@@ -103,8 +106,9 @@ def _outlines(
                 context.faults.add(
                     "HF112", here, f"a step cannot be called '{name}'", why=why, key=True
                 )
-            found.append((name, _outline(context, name, step, here)))
-    return found
+            outlines[name] = _outline(context, name, step, here)
+            shapes[name] = outlines[name].shape
+    return shapes, outlines
 
 
 def _outline(context: Context, name: str, raw: object, path: Path) -> Outline:
@@ -172,8 +176,8 @@ def _check_cycles(context: Context, steps: Sequence[Step], path: Path) -> None:
     in_order = True
     for step in steps:
         for binding in step.inputs.values():
-            for ref in binding.sources:
-                if ref.step and ref.step not in seen:
+            for owner, _ in binding.sources:
+                if owner and owner not in seen:
                     in_order = False
         seen.add(step.name)
     if in_order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,15 +66,43 @@ class PlanReport:
         return sum(step.unknown for step in self.steps)
 
 
+class _Tally:
+    """The tasks of one step that would run. Most steps have one reason: only others are counted."""
+
+    __slots__ = ("first", "others", "to_run", "unknown")
+
+    def __init__(self) -> None:
+        self.to_run = self.unknown = 0
+        self.first = ""
+        self.others: Counter[str] | None = None
+
+    def note(self, reason: str) -> None:
+        """Counts one task."""
+        self.to_run += 1
+        if self.to_run == 1:
+            self.first = reason
+        elif reason != self.first:
+            if self.others is None:
+                self.others = Counter()
+            self.others[reason] += 1
+
+    def reasons(self) -> tuple[tuple[str, int], ...]:
+        """The reasons with their tasks, most first."""
+        if self.others is None:
+            return ((self.first, self.to_run),) if self.to_run else ()
+        all_ = Counter({self.first: self.to_run - self.others.total()})
+        all_.update(self.others)
+        return tuple(all_.most_common(REASONS))
+
+
 class Preview:
     """Plans a workflow against the store."""
 
     def __init__(self, planner: Planner, before: Fingerprints) -> None:
         self._planner = planner
         self._before = before
-        self._to_run: Counter[str] = Counter()
-        self._unknown: Counter[str] = Counter()
-        self._reasons: dict[str, Counter[str]] = {}
+        self._tallies: dict[str, _Tally] = {}
+        self._waiting: dict[str, str] = {}
 
     def plan(self, workflow: Workflow, inputs: Values) -> PlanReport:
         """The report.
@@ -90,16 +118,19 @@ class Preview:
             actions = scheduler.handle(self._answers(plans), 0.0)
         edges = links(workflow)
         steps = []
+        nothing = _Tally()
+        same: dict[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]] = {}
         for counts in scheduler.counts.values():
             if counts.group:
                 continue
             label = counts.label
-            reasons = self._reasons.get(label, Counter()).most_common(REASONS)
+            tally = self._tallies.get(label, nothing)
+            reasons = tally.reasons()
             width = -1 if counts.unopened or counts.guessed else counts.width
             steps.append(
                 PlannedStep(
-                    label, width, counts.reused, self._to_run[label], self._unknown[label],
-                    tuple(edges.get(label, ())), tuple(reasons),
+                    label, width, counts.reused, tally.to_run, tally.unknown,
+                    edges.get(label, ()), same.setdefault(reasons, reasons),
                 )
             )  # fmt: skip
         problems = tuple(f"{failure.name}: {failure.message}" for failure in scheduler.failures)
@@ -113,9 +144,12 @@ class Preview:
                 port for port, value in plan.inputs.items() if value is UNKNOWN or is_unknown(value)
             ]
             if waits:
-                self._unknown[step_of(plan.name)] += 1
-                self._note(plan.name, f"its input '{min(waits, key=len)}' will be made first")
-                events.append(_would_run(plan))
+                port = min(waits, key=len) if len(waits) > 1 else waits[0]
+                reason = self._waiting.get(port)
+                if reason is None:
+                    reason = self._waiting[port] = f"its input '{port}' will be made first"
+                self._note(plan.name, reason).unknown += 1
+                events.append(Answered(plan.invocation, NOTHING))
             else:
                 known.append(plan)
         by_invocation = {plan.invocation: plan for plan in known}
@@ -123,16 +157,19 @@ class Preview:
             if isinstance(event, Planned):
                 plan = by_invocation[event.invocation]
                 self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
-                events.append(_would_run(plan))
+                events.append(Answered(plan.invocation, NOTHING))
             else:
                 assert isinstance(event, (Answered, Expanded, Unplannable))
                 events.append(event)
         return events
 
-    def _note(self, name: str, reason: str) -> None:
+    def _note(self, name: str, reason: str) -> _Tally:
         label = step_of(name)
-        self._to_run[label] += 1
-        self._reasons.setdefault(label, Counter())[reason] += 1
+        tally = self._tallies.get(label)
+        if tally is None:
+            tally = self._tallies[label] = _Tally()
+        tally.note(reason)
+        return tally
 
     def _why(self, identity: Identity) -> str:
         if any(name == identity.name for name, _, _ in self._planner.broken):
@@ -154,9 +191,11 @@ class _Nothing(dict[str, object]):
     def get(self, _key: str, _default: object = None) -> object:
         return UNKNOWN
 
+    def values(self) -> ValuesView[object]:  # type: ignore[override]
+        return {"": UNKNOWN}.values()
 
-def _would_run(plan: Plan) -> Answered:
-    return Answered(plan.invocation, _Nothing())  # type: ignore[arg-type]
+
+NOTHING: Final[Values] = _Nothing()  # type: ignore[assignment]
 
 
 def describe(change: Change) -> str:
@@ -170,8 +209,8 @@ def describe(change: Change) -> str:
 
 
 def links(
-    workflow: Workflow, prefix: str = "", given: Mapping[str, list[str]] | None = None
-) -> dict[str, list[str]]:
+    workflow: Workflow, prefix: str = "", given: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, tuple[str, ...]]:
     """Which steps each step takes values from, by paths without indices.
 
     A sub-workflow is not a step of its own here: what it takes and gives are its steps' links.
@@ -179,8 +218,10 @@ def links(
     Args:
         given: the steps outside that feed each of the workflow's inputs.
     """
+    if not prefix and not any(isinstance(step.run, Workflow) for step in workflow.steps):
+        return {step.name: _owners(step) for step in workflow.steps}
     steps = {step.name: step for step in workflow.steps}
-    edges: dict[str, list[str]] = {}
+    edges: dict[str, tuple[str, ...]] = {}
     for step in workflow.steps:
         feeds = {
             port: [
@@ -191,16 +232,26 @@ def links(
             for port, binding in step.inputs.items()
         }
         if isinstance(step.run, Workflow):
+            # What an expression hands in comes from wherever the ports it reads come from.
+            for port, binding in step.inputs.items():
+                for name in binding.expression.names if binding.expression is not None else ():
+                    feeds[port] += feeds.get(name, []) if name != port else []
             edges.update(links(step.run, f"{prefix}{step.name}/", feeds))
         else:
-            edges[prefix + step.name] = list(
+            edges[prefix + step.name] = tuple(
                 dict.fromkeys(name for names in feeds.values() for name in names)
             )
     return edges
 
 
+def _owners(step: Step) -> tuple[str, ...]:
+    """The steps whose outputs a step names, each once."""
+    found = [ref.step for binding in step.inputs.values() for ref in binding.sources if ref.step]
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+
+
 def _feeding(
-    ref: Ref, steps: Mapping[str, Step], prefix: str, given: Mapping[str, list[str]]
+    ref: Ref, steps: Mapping[str, Step], prefix: str, given: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     """The steps a source comes from, looking into sub-workflows."""
     if not ref.step:

@@ -16,6 +16,9 @@ from hepflow.model.values import Directory, File, Value, Values, files_in, to_js
 
 LISTING: Final = "outputs.json"
 
+MANY: Final = 1000
+"""Files from which on the listing is written for speed rather than for the eye."""
+
 _LOCATION: Final = re.compile(r'"location": ("(?:[^"\\]|\\.)*")')
 """A file in a listing, with characters that JSON escapes."""
 
@@ -60,7 +63,7 @@ class _Publisher:
             _remove(stale)
         fresh = f"{self._folder}/.{LISTING}.new"
         with open(fresh, "w", encoding="utf-8") as file:
-            file.write(_listing(published))
+            file.write(_listing(published, len(self._placed)))
         os.replace(fresh, f"{self._folder}/{LISTING}")
         return published
 
@@ -138,8 +141,11 @@ class _Publisher:
             )  # fmt: skip
 
 
-def _listing(published: Values) -> str:
-    """The outputs as JSON, an entry a line: the fast encoder knows no indent, but any separator."""
+def _listing(published: Values, files: int) -> str:
+    """The outputs as JSON, for people; when there are many, as the fast encoder can: it knows no
+    indent, but any separator."""
+    if files < MANY:
+        return json.dumps(to_json(published), indent=2) + "\n"
     return json.dumps(to_json(published), separators=(",\n  ", ": ")) + "\n"
 
 
