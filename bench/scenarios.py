@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +69,7 @@ def measure_floors(result: Result, folder: Path) -> None:
         count = min(tasks, FLOOR_TASKS)
         result.shell_ms.append(floors.spawn_floor_ms(floors.SHELL, count, folder))
         result.program_ms.append(floors.spawn_floor_ms(floors.PROGRAM, count, folder))
-    shutil.rmtree(folder)
+    aside(folder)
 
 
 def measure_tool(result: Result, tool: Tool, folder: Path) -> None:
@@ -91,11 +91,19 @@ def measure_tool(result: Result, tool: Tool, folder: Path) -> None:
                 result.of(tool.name, phase).add(must_run(tool.resume, folder))
     except Failed as failure:
         result.failures[tool.name, phase] = str(failure)
-    shutil.rmtree(folder, ignore_errors=True)
+    aside(folder)
 
 
 def fresh(folder: Path) -> Path:
     """An empty folder of that name."""
-    shutil.rmtree(folder, ignore_errors=True)
+    aside(folder)
     folder.mkdir(parents=True)
     return folder
+
+
+def aside(folder: Path) -> None:
+    """Moves what is there out of the way, to be deleted when all is measured: for seconds after a
+    deletion ext4 is slow to make files (it passes over inodes just freed), and the next in turn
+    would pay for it."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}.{time.monotonic_ns()}"))
