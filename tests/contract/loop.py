@@ -19,7 +19,7 @@ class Loop:
     def __init__(self) -> None:
         self.events: list[ExecutorEvent] = []
         self.final: dict[str, Finished | Lost | Rejected] = {}
-        self.started: dict[str, str] = {}
+        self.started: dict[str, Started] = {}
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -29,7 +29,7 @@ class Loop:
         for event in events:
             self.events.append(event)
             if isinstance(event, Started):
-                self.started[event.attempt] = event.where
+                self.started[event.attempt] = event
             elif isinstance(event, Finished | Lost | Rejected):
                 assert event.attempt not in self.final, f"two ends: {event}"
                 self.final[event.attempt] = event

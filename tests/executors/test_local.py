@@ -98,7 +98,7 @@ def test_a_launcher_that_dies_loses_what_ran_and_nothing_else(
     ]
     local.submit([sleeper, *others])
     loop.until(lambda: "sleeper" in loop.started)
-    pid = int(loop.started["sleeper"].split()[2].rstrip(","))
+    pid = int(loop.started["sleeper"].where.split()[2])
     for launcher in launchers(local):
         os.kill(launcher, signal.SIGKILL)
     loop.finish(["sleeper", *[attempt.id for attempt in others]])
@@ -142,7 +142,7 @@ def test_a_result_is_told_although_the_next_call_is_long(local: LocalExecutor, l
     loop.until(lambda: {"long", "also"} <= set(loop.started))
     loop.finish([f"q{n}" for n in range(20)])
     assert time.monotonic() - began < 1.5
-    assert "pid" in loop.started["long"]
+    assert "pid" in loop.started["long"].where
     local.cancel(["long", "also"])
     loop.finish([attempt.id for attempt in attempts])
 
@@ -164,8 +164,7 @@ def test_started_is_told_of_long_tasks_only(
         local, loop, [command(tmp_path, "short", "true"), command(tmp_path, "long", "sleep 0.2")]
     )
     assert set(loop.started) == {"long"}
-    _host, _pid, _number, log = loop.started["long"].split()
-    assert log.endswith(".out")
+    assert loop.started["long"].log.endswith(".out")
 
 
 def test_what_a_running_task_prints_can_be_followed(
@@ -173,7 +172,7 @@ def test_what_a_running_task_prints_can_be_followed(
 ) -> None:
     local.submit([command(tmp_path, "a", "echo now; sleep 1000")])
     loop.until(lambda: "a" in loop.started)
-    assert Path(loop.started["a"].split()[3]).read_text() == "now\n"
+    assert Path(loop.started["a"].log).read_text() == "now\n"
 
 
 def test_sigpipe_ends_a_program_as_in_a_shell(
