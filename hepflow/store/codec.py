@@ -72,10 +72,15 @@ def _encoded(value: Value, stamps: Mapping[str, Stamp], root: str) -> object:
             entry["b"] = value.basename
         return {"\0": entry}
     if isinstance(value, Mapping):
-        return {key: _encoded(item, stamps, root) for key, item in value.items()}
+        return {_escaped(key): _encoded(item, stamps, root) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [_encoded(item, stamps, root) for item in value]
     raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _escaped(key: str) -> str:
+    """A key of somebody's data, kept apart from the mark that a file is written under."""
+    return "\0" + key if key.startswith("\0") else key
 
 
 def decode(text: str, root: str) -> dict[str, Value]:
@@ -101,7 +106,9 @@ def _revived(data: object, root: str, expected: list[Expected]) -> Value:
     if type(data) is dict:
         entry = data.get("\0")
         if entry is None:
-            return {key: _revived(item, root, expected) for key, item in data.items()}
+            return {
+                key.removeprefix("\0"): _revived(item, root, expected) for key, item in data.items()
+            }
         return _file(entry, root, expected) if "f" in entry else _directory(entry, root, expected)
     if type(data) is list:
         return [_revived(item, root, expected) for item in data]

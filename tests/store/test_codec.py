@@ -77,3 +77,8 @@ def test_every_file_of_a_directory_is_checked() -> None:
     expected: list[Expected] = []
     revive(json.loads(encode({"x": folder}, stamps, ROOT)), ROOT, expected)
     assert [item.path for item in expected] == [f"{folder.location}/a", f"{folder.location}/b/c"]
+
+
+def test_data_that_looks_like_our_own_marks_is_kept_as_it_is() -> None:
+    outputs: dict[str, Value] = {"x": {"\0": {"f": "a", "d": "b", "s": 1}, "\0\0": 2, "": 3}}
+    assert decode(encode(outputs, {}, ROOT), ROOT) == outputs
