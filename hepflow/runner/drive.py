@@ -152,7 +152,8 @@ class Runner:
     def _write(self) -> None:
         """One transaction for all that happened; only then is anything submitted."""
         self._note_failures()
-        if self._pending and not self._begun and self._books.batch.size < DEFER_ROWS:
+        more = self._pending and not self._begun and self._conclusion is None
+        if more and self._books.batch.size < DEFER_ROWS:
             return  # planning has more to say at once, so this turn and the next can share a commit
         batch = self._books.take_batch()
         batch.steps = self._telling.steps(last=self._conclusion is not None)
