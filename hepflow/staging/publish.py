@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -38,13 +40,27 @@ def publish(outputs: Values, folder: Path) -> dict[str, Value]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _Publisher(str(folder)).publish(outputs)
+        with _alone_in(folder):
+            return _Publisher(str(folder)).publish(outputs)
     except OSError as error:
         raise StoreError.of(
             "HF508", f"the results cannot be written: {error.strerror}", where=str(folder),
             why=f"{error.filename or folder}",
             fix="make the folder writable or name another with --publish; then 'hepflow resume'",
         ) from error  # fmt: skip
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Lets one process at a time publish into a folder: another would take what this one has just
+    placed, and not yet listed, for somebody else's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks: as well as it can be there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _Publisher:

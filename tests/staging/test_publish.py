@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,23 @@ def test_a_folder_that_cannot_be_made_is_told(source: Path, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="the results cannot be written"):
         publish({"x": made(source, "x.txt")}, tmp_path / "file/out")
+
+
+def test_several_runs_may_publish_into_one_folder_at_once(source: Path, tmp_path: Path) -> None:
+    files = [made(source, f"{n}/x.txt", str(n)) for n in range(200)]
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from hepflow.model.values import File
+        from hepflow.staging.publish import publish
+        files = [File(path, "d" * 64, 1) for path in {[file.location for file in files]!r}]
+        for _ in range(5):
+            publish({{"all": files, "one": files[0]}}, Path({str(tmp_path / "out")!r}))
+    """)
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(4)
+    ]
+    for process in started:
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+    assert len(list((tmp_path / "out/all").iterdir())) == 200
+    assert (tmp_path / "out/x.txt").read_text() == "0"
