@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from hepflow.model.errors import UsageError
 from hepflow.store.database import Place, connect, errors_in_words, is_alive
 from hepflow.store.reader import runs
 from hepflow.store.records import RunState
@@ -33,6 +34,9 @@ def collect_garbage(
 
     What a kept run made or reused stays, whichever run made it. So do runs that are alive or can be
     resumed within the kept ones. Published results are not the store's and are never touched.
+
+    Raises:
+        UsageError: a run is under way.
     """
     removed = [
         run.id
@@ -44,13 +48,13 @@ def collect_garbage(
         return GcReport((), 0, 0)
     with closing(connect(place)) as database, errors_in_words(place):
         database.execute("BEGIN IMMEDIATE" if not dry_run else "BEGIN")
-        # A run may have started since we looked: it may reuse anything, so nothing is removed then.
-        if any(
-            is_alive(place, run)
-            for (run,) in database.execute("SELECT id FROM run WHERE state='running'")
-        ):
-            database.execute("ROLLBACK")
-            return GcReport((), 0, 0)
+        # A run under way may take up any older result, so nothing is removed beneath it.
+        for (run,) in database.execute("SELECT id FROM run WHERE state='running'").fetchall():
+            if is_alive(place, run):
+                raise UsageError.of(
+                    "HF312", f"run {run} is under way and may still use what older runs made",
+                    fix=f"collect when it has ended, or 'hepflow cancel {run}' first",
+                )  # fmt: skip
         needed = _needed(database, set(removed))
         gone = [
             (number, folder)

@@ -256,3 +256,17 @@ def test_retry_runs_named_steps_again_and_what_follows_from_them(project: Path) 
     assert rolled.outputs["b"] == rolled.outputs["a"]
     with pytest.raises(api.UsageError, match="no step 'rol'"):
         api.retry(here, 1, steps=["rol"])
+
+
+def test_garbage_is_not_collected_beneath_a_run_under_way(
+    run: Callable[..., api.RunResult], project: Path
+) -> None:
+    from hepflow.store.writer import create_run
+
+    run()
+    here = api.Project(project)
+    other = create_run(here.store, name="o", recipe="", options={}, inputs="{}", now=1.0)
+    with pytest.raises(api.UsageError, match="HF312  run 2 is under way"):
+        api.gc(here, keep=1)
+    other.close()
+    assert number(project, 2).exists()
