@@ -81,7 +81,12 @@ class Shells:
         return BASH, text
 
     def _is_program(self, word: str) -> bool:
-        return bool(word) and "=" not in word and word not in BUILTIN | self._functions
+        return (
+            bool(word)
+            and "=" not in word
+            and word[0] != "%"
+            and word not in BUILTIN | self._functions
+        )
 
 
 def _split(text: str) -> list[str]:
@@ -96,6 +101,8 @@ def _means_the_same(text: str) -> bool:
     for head in FIRST.finditer(bare):
         word, option = head[1], head[2] or ""
         if "=" in word:  # an assignment, or a command's name in quotes
+            return False
+        if word.startswith("%"):  # to bash a job, to the plain shell a program's name
             return False
         if word in BUILTIN and (word not in ALIKE or option.startswith("-")):
             return False
