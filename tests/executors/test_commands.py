@@ -134,11 +134,12 @@ def _effect(command: list[str]) -> tuple[bool, bytes, dict[str, bytes]]:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False
         )
-        # The words of an error message are each shell's own.
-        files = {
-            path.name: path.read_bytes() if b"rror" not in (text := path.read_bytes()) else text[:0]
-            for path in Path(folder).iterdir()
-            if path.is_file()
-        }
-        said = {name: b"" if b": " in content else content for name, content in files.items()}
-        return done.returncode == 0, done.stdout, said
+        left = {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+        said = {name: _without_complaints(content) for name, content in left.items()}
+        return done.returncode == 0, _without_complaints(done.stdout), said
+
+
+def _without_complaints(text: bytes) -> bytes:
+    """The words of an error message are each shell's own."""
+    lines = text.splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith((b"sh: ", b"bash: ")))
