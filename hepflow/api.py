@@ -57,26 +57,30 @@ from hepflow.store.results import Results
 from hepflow.store.writer import RunWriter, create_run, reopen_run
 
 __all__ = [
-    "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "File",
+    "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
-    "Problem", "Progress", "Project", "RecipeError", "RunOptions", "RunResult", "RunState",
+    "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunResult", "RunState",
     "RunStatus", "RunSummary", "StepStatus", "StoreError", "TaskReport", "TaskState",
-    "UnavailableError", "UsageError", "Value", "Workflow", "bundled_recipes", "cancel",
-    "copy_recipe", "doctor", "explain", "gc", "load", "outputs", "plan", "read_inputs", "resume",
+    "UnavailableError", "UsageError", "Value", "Workflow", "bundled_recipes", "cancel", "check",
+    "copy_recipe", "doctor", "explain", "export", "gc", "load", "outputs", "plan", "read_inputs", "resume",
     "retry", "run", "runs", "starter", "status", "tasks", "validate",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
     from hepflow.doctor import Check
+    from hepflow.exporting import Exported, export
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
 
 Listener: TypeAlias = Callable[[Progress], None]
+Publisher: TypeAlias = Callable[[Values, Path], Mapping[str, Value]]
+"""Places the outputs of a run in a folder; returns them with their new locations."""
 
 _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
     "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
+    "Exported": "hepflow.exporting", "export": "hepflow.exporting",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
 }  # fmt: skip
@@ -152,10 +156,16 @@ class RunResult:
 def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:
     """The workflow in a file of any installed language.
 
+    Args:
+        path: may end in ``#id``, which then is the target.
+
     Raises:
         RecipeError: there is no such file, or every fault in it.
         UnavailableError: no installed language knows it.
     """
+    file, _, target = str(path).partition("#")
+    if target and not path.is_file():
+        path, options = Path(file), replace(options, target=target)
     if not path.is_file():
         what = "is a folder, not a recipe" if path.is_dir() else "there is no such file"
         raise RecipeError.of(
@@ -188,8 +198,17 @@ def validate(
     """
     workflow = load(path, options)
     if files or values:
-        read_inputs(workflow, files, values)
+        check(workflow, read_inputs(workflow, files, values))
     return workflow
+
+
+def check(workflow: Workflow, inputs: Values) -> None:
+    """Checks the inputs of a run as the run would.
+
+    Raises:
+        RecipeError: every fault found.
+    """
+    _prepared(workflow, complete(workflow, inputs))
 
 
 def starter(into: Path) -> Path:
@@ -230,7 +249,7 @@ def plan(
     """
     from hepflow.runner.preview import Preview
 
-    given = complete(workflow, inputs)
+    given = _prepared(workflow, complete(workflow, inputs))
     results = Results(project.store)
     try:
         planner = Planner(results, Rules(reuse=options.reuse), reader.root_of(project.store))
@@ -252,11 +271,13 @@ def run(
     options: RunOptions = RunOptions(),
     load_options: LoadOptions = LoadOptions(),
     listener: Listener | None = None,
+    publisher: Publisher = publish,
 ) -> RunResult:
     """Runs a workflow to its end.
 
     Args:
         load_options: those it was loaded with, kept so that the run can be resumed from its file.
+        publisher: what places the outputs, if not as usual.
 
     Raises:
         RecipeError: inputs are missing or of the wrong type.
@@ -264,6 +285,7 @@ def run(
         UnavailableError: there is no such executor.
     """
     given = complete(workflow, inputs)
+    prepared = _prepared(workflow, given)
     _executor_class(options)  # before there is a run that could not go on
     request = {"run": _plain(options), "load": _plain(load_options)}
     root = reader.root_of(project.store)
@@ -271,7 +293,7 @@ def run(
         project.store, name=workflow.name, recipe=_absolute(workflow.source), options=request,
         inputs=encode(given, {}, root), now=time.time(),
     )  # fmt: skip
-    return _drive(workflow, given, project, options, writer, listener)
+    return _drive(workflow, prepared, project, options, writer, listener, publisher=publisher)
 
 
 def resume(
@@ -305,8 +327,9 @@ def resume(
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
+    prepared = _prepared(workflow, given)
     writer = reopen_run(project.store, summary.id, now=time.time())
-    return _drive(workflow, given, project, _merged(stored_run, options), writer, listener, redo)
+    return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
 
 
 def retry(
@@ -335,6 +358,12 @@ def retry(
     return resume(project, run, options=options, listener=listener, redo=steps)
 
 
+def _prepared(workflow: Workflow, given: Values) -> Values:
+    """Inputs as the language wants them. The store keeps them as they were given: resuming prepares
+    them anew."""
+    return given if workflow.prepare is None else workflow.prepare(given)
+
+
 def _drive(
     workflow: Workflow,
     given: Values,
@@ -343,6 +372,7 @@ def _drive(
     writer: RunWriter,
     listener: Listener | None,
     redo: Sequence[str] = (),
+    publisher: Publisher = publish,
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
     place, number = project.store, writer.run
@@ -371,7 +401,7 @@ def _drive(
         conclusion = runner.run()
         if conclusion.succeeded:
             published = options.publish or project.folder / "results" / workflow.name
-            outputs = publish(conclusion.outputs, published)
+            outputs = publisher(conclusion.outputs, published)
             state = RunState.SUCCEEDED
         elif conclusion.cancelled:
             state = RunState.CANCELLED

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from hepflow.model.errors import Place, Problem, RecipeError
 from hepflow.model.types import ANY, as_type, mismatch, read_text
-from hepflow.model.values import Directory, File, Value, files_in, from_json
+from hepflow.model.values import Directory, File, Value, Values, files_in, from_json
 from hepflow.model.workflow import Port, Required, Workflow
 
 
@@ -30,7 +30,10 @@ def read_inputs(
     problems: list[Problem] = []
     found: dict[str, Value] = {}
     for file in files:
-        found.update(_from_file(file, ports, problems))
+        if workflow.read is None:
+            found.update(_from_file(file, ports, problems))
+        else:
+            found.update(_as_its_language_reads(file, workflow.read, ports, problems))
     for name, text in (values or {}).items():
         place = Place(f"input {name}")
         port = _known(name, ports, place, problems)
@@ -76,6 +79,25 @@ def _known(
     return None
 
 
+def _as_its_language_reads(
+    file: Path,
+    read: Callable[[str], Values],
+    ports: Mapping[str, Port],
+    problems: list[Problem],
+) -> dict[str, Value]:
+    try:
+        found = read(str(file))
+    except RecipeError as error:
+        problems.extend(error.problems)
+        return {}
+    place = Place(str(file))
+    return {
+        name: value
+        for name, value in found.items()
+        if _known(name, ports, place, problems) is not None
+    }
+
+
 def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -> dict[str, Value]:
     try:
         text = file.read_text(encoding="utf-8")
@@ -113,19 +135,25 @@ def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -
 
 
 def _located(value: Value, base: Path) -> Value:
-    """A value whose file paths are absolute."""
-    if isinstance(value, (File, Directory)):
-        location = value.location.removeprefix("file://")
-        if "://" in location:
-            return value
-        return replace(
-            value, location=os.path.normpath(base.absolute() / Path(location).expanduser())
-        )
+    """A value whose file paths are absolute; literals stand nowhere."""
+    if isinstance(value, File):
+        secondary = tuple(_located(item, base) for item in value.secondary)
+        return replace(value, location=_absolute(value.location, base), secondary=secondary)  # type: ignore[arg-type]
+    if isinstance(value, Directory):
+        listing = value.listing and tuple(_located(item, base) for item in value.listing)  # type: ignore[misc]
+        return replace(value, location=_absolute(value.location, base), listing=listing)
     if isinstance(value, Mapping):
         return {key: _located(item, base) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_located(item, base) for item in value]
     return value
+
+
+def _absolute(location: str, base: Path) -> str:
+    location = location.removeprefix("file://")
+    if not location or "://" in location:
+        return location
+    return os.path.normpath(base.absolute() / Path(location).expanduser())
 
 
 def _check(found: dict[str, Value], ports: Mapping[str, Port]) -> Iterable[Problem]:
@@ -148,7 +176,7 @@ def _check(found: dict[str, Value], ports: Mapping[str, Port]) -> Iterable[Probl
 def _missing(name: str, place: Place, value: Value) -> Iterable[Problem]:
     for file in files_in(value):
         path = Path(file.location)
-        if "://" in file.location:
+        if not file.location or "://" in file.location:
             continue
         if not path.exists():
             near = get_close_matches(path.name, _siblings(path), n=1)

@@ -1,4 +1,5 @@
-"""Finding languages and executors: what is built in at once, what others bring when it is asked for.
+"""Finding languages, executors, exporters and verbs: what is built in at once, what others bring
+when it is asked for.
 
 Everything stands in entry-point groups, ours too. Scanning them costs more than the whole start of
 hepflow, so what we ship ourselves is also written down here; a test holds the two together.
@@ -15,10 +16,17 @@ from hepflow.model.errors import UnavailableError
 
 LANGUAGES: Final = "hepflow.languages"
 EXECUTORS: Final = "hepflow.executors"
+EXPORTERS: Final = "hepflow.exporters"
+VERBS: Final = "hepflow.verbs"
 
 BUILTIN: Final = {
-    LANGUAGES: {"hepflow": "hepflow.recipe:NativeLanguage"},
+    LANGUAGES: {
+        "hepflow": "hepflow.recipe:NativeLanguage",
+        "cwl": "hepflow_cwl:CwlLanguage",
+    },
     EXECUTORS: {"local": "hepflow.executors.local:LocalExecutor"},
+    EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
+    VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
 }
 
 
@@ -28,6 +36,21 @@ def load(group: str, name: str) -> type:
     Raises:
         UnavailableError: there is none, or it needs a library that is not installed.
     """
+    found = _loaded(group, name)
+    assert isinstance(found, type)
+    return found
+
+
+def load_verb(name: str) -> object:
+    """The command of the command line registered under a name.
+
+    Raises:
+        UnavailableError: as :func:`load`.
+    """
+    return _loaded(VERBS, name)
+
+
+def _loaded(group: str, name: str) -> object:
     target = BUILTIN[group].get(name) or _installed(group).get(name)
     kind = group.rpartition(".")[2].removesuffix("s")
     if target is None:
@@ -39,14 +62,22 @@ def load(group: str, name: str) -> type:
         )  # fmt: skip
     module, _, attribute = target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        found: object = getattr(import_module(module), attribute)
     except ImportError as error:
         raise UnavailableError.of(
             "HF402", f"the {kind} '{name}' cannot be loaded", why=str(error),
-            fix="" if name in BUILTIN[group] else f"pip install 'hepflow[{name}]'",
+            fix=_installation(module, name),
         ) from error  # fmt: skip
-    assert isinstance(found, type)
     return found
+
+
+def _installation(module: str, name: str) -> str:
+    """How to come by the libraries a plug-in lacks: our adapters have an extra named like them."""
+    package = module.partition(".")[0]
+    if package == "hepflow":
+        return ""
+    extra = package.removeprefix("hepflow_") if package.startswith("hepflow_") else name
+    return f"pip install 'hepflow[{extra}]'"
 
 
 def names(group: str) -> list[str]:

@@ -11,6 +11,7 @@ import io
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,7 @@ FLOORS: dict[str, set[str]] = {
     "bundled": {"model"},
     "doctor": {"hepflow", "model", "store", "plugins"},
     "report": {"model", "store.records"},
+    "exporting": {"model", "recipe", "plugins", "inputs"},
     "runner": {"model", "engine", "store", "staging", "executors", "sites", "recipe", "plugins"},
     "api": {
         "model",
@@ -51,16 +53,21 @@ FLOORS: dict[str, set[str]] = {
         "inputs",
         "bundled",
         "doctor",
+        "exporting",
         "report",
         "runner",
     },
     "service": {"model", "api"},
-    "cli": {"model", "api", "report", "hepflow"},
+    "cli": {"model", "api", "report", "plugins", "hepflow"},
     "__main__": {"cli", "hepflow"},
 }
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
 ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule"}
+
+VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli"}
+"""A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,
+the one its entry point names, and nobody else may import it."""
 
 CORE_LIBRARIES = {"click", "jinja2", "yaml", "rich", "markupsafe"}
 """What ``hepflow/`` may import from outside: its declared dependencies."""
@@ -74,6 +81,7 @@ LATE_IMPORTS: dict[str, str] = {
     "yaml": "a recipe written by a program is JSON",
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
+    "hepflow.recipe.portable": "only an export reads templates as trees",
 }
 """Modules that may be imported inside a function anywhere, and what that spares."""
 
@@ -212,6 +220,20 @@ def may_import(importer: str, imported: str) -> bool:
     return own == other or other in FLOORS[own] or inner in FLOORS[own]
 
 
+@cache
+def verb_packages() -> tuple[str, ...]:
+    """The packages of the verbs that adapters bring, by pyproject's entry points."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        verbs = tomllib.load(file)["project"]["entry-points"]["hepflow.verbs"].values()
+    return tuple(target.partition(":")[0].rpartition(".")[0] for target in verbs)
+
+
+def verb_of(name: str) -> str:
+    """The package of the verb a module is part of; empty where it is of none."""
+    found = (p for p in verb_packages() if name == p or name.startswith(f"{p}."))
+    return next(found, "")
+
+
 def code_lines(node: ast.AST, source: str) -> int:
     """Lines of a node that bear a token; docstrings, comments and blank lines do not count."""
     lines = bearing_lines(source)
@@ -290,12 +312,23 @@ def test_the_core_never_imports_adapters_or_workflows() -> None:
 def test_adapters_know_the_model_and_nobody_else() -> None:
     complain(
         [
-            f"{found}: an adapter may import only {sorted(ADAPTERS_MAY_IMPORT)} and its own modules"
+            f"{found}: this may import only {sorted(allowed)} and its own modules"
             for found in imports()
+            for allowed in [VERBS_MAY_IMPORT if verb_of(found.importer) else ADAPTERS_MAY_IMPORT]
             if found.path.startswith("adapters/")
             and found.module.startswith("hepflow")
             and found.module.split(".")[0] != found.importer.split(".")[0]
-            and ".".join(found.module.split(".")[:2]) not in ADAPTERS_MAY_IMPORT
+            and ".".join(found.module.split(".")[:2]) not in allowed
+        ]
+    )
+
+
+def test_nobody_but_itself_knows_a_verb_that_an_adapter_brings() -> None:
+    complain(
+        [
+            f"{found}: '{verb_of(found.module)}' is a verb"
+            for found in imports()
+            if verb_of(found.module) and verb_of(found.module) != verb_of(found.importer)
         ]
     )
 
@@ -355,12 +388,25 @@ def test_imports_stand_at_the_top_but_where_they_keep_the_start_fast() -> None:
     )
 
 
+def loaded_early() -> set[str]:
+    """What a start may load: all but the modules imported late, and what only these import."""
+    needs: dict[str, set[str]] = {}
+    for found in imports():
+        if is_core(found.importer) and not found.function and not found.types_only:
+            needs.setdefault(found.importer, set()).add(found.module)
+    imported = {module for modules_ in needs.values() for module in modules_}
+    waiting = [name for name in needs if name not in imported and name not in LATE_IMPORTS]
+    early: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in early:
+            early.add(name)
+            waiting += needs.get(name, ())
+    return early
+
+
 def test_a_dear_library_is_loaded_only_by_modules_that_are_loaded_late() -> None:
-    early = {
-        found.module
-        for found in imports()
-        if is_core(found.importer) and not found.function and not found.types_only
-    }
+    early = loaded_early()
     complain(
         [
             f"{found} at load, and is itself imported at load"

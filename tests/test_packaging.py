@@ -143,11 +143,7 @@ def test_entry_points_agree_with_the_table_of_what_is_built_in() -> None:
     for group, names in plugins.BUILTIN.items():
         full = group if group.startswith("hepflow.") else f"hepflow.{group}"
         built_in[full] = dict(names)
-    core = {
-        group: {name: value for name, value in names.items() if not value.startswith("hepflow_")}
-        for group, names in declared.items()
-    }
-    assert built_in == core
+    assert built_in == declared
 
 
 def test_the_installed_entry_points_are_those_of_pyproject() -> None:

@@ -1,4 +1,7 @@
-"""The verbs: what there is, without importing any of it."""
+"""The verbs: what there is, without importing any of it.
+
+Ours are a module each; plug-ins may bring others (entry points ``hepflow.verbs``).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "resume": "Go on with a run that was stopped or failed.",
         "retry": "Run failed or named steps of a run again.",
         "cancel": "End a run that is going on.",
+        "export": "Write a recipe in another workflow language.",
+        "cwl-runner": "Run a CWL document as every CWL runner does.",
     },
     "To look": {
         "list": "List the runs of this project.",
@@ -38,6 +43,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "gc": "Remove old runs and the files only they need.",
     },
 }
+BROUGHT: Final = frozenset({"cwl-runner"})
+"""Those of the verbs above that an adapter of ours brings."""
+
 VERBS: Final = {verb: line for verbs in SECTIONS.values() for verb, line in verbs.items()}
 RECIPE_ENDINGS: Final = (".yaml", ".yml", ".cwl", ".json")
 
@@ -75,9 +83,13 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        found = importlib.import_module(f"hepflow.cli.cmd_{cmd_name}").command
+        found: object
+        if cmd_name in VERBS and cmd_name not in BROUGHT:
+            found = importlib.import_module(f"hepflow.cli.cmd_{cmd_name}").command
+        else:
+            from hepflow import plugins
+
+            found = plugins.load_verb(cmd_name)
         assert isinstance(found, click.Command)
         return found
 
@@ -88,7 +100,7 @@ class Verbs(click.Group):
         if word == "help":
             args = [*args[1:2], "--help"]
             word = args[0]
-        if word not in VERBS and not word.startswith("-"):
+        if not word.startswith("-") and not _is_verb(word):
             raise click.UsageError(_unknown_verb(word), ctx)
         return super().resolve_command(ctx, args)
 
@@ -126,6 +138,15 @@ def write_block(formatter: click.HelpFormatter, title: str, text: str) -> None:
     lines = text.strip("\n").splitlines()
     if lines:
         formatter.write(f"\n{title}:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def _is_verb(word: str) -> bool:
+    """Whether we or a plug-in have a verb; who has plug-ins is asked last, for it takes time."""
+    if word in VERBS:
+        return True
+    from hepflow import plugins
+
+    return word in plugins.names(plugins.VERBS)
 
 
 def _unknown_verb(word: str) -> str:

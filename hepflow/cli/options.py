@@ -18,6 +18,7 @@ from hepflow.cli.quantities import days, mebibytes
 Function: TypeAlias = Callable[..., Any]
 
 _DIRECTORY_KEY: Final = "hepflow.directory"
+INPUTS_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
 def read_memory(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -57,14 +58,15 @@ class Source:
 
 _RECIPE: Final[Sequence[Callable[[Function], Function]]] = (
     click.argument("recipe", type=click.Path()),
-    click.argument("values", nargs=-1, metavar="[NAME=VALUE]..."),
+    click.argument("values", nargs=-1, metavar="[NAME=VALUE | FILE]..."),
     click.option(
         "--input", "-i", "more", multiple=True, metavar="NAME=VALUE",
         help="An input's value; the same as NAME=VALUE after the recipe.",
     ),
     click.option(
         "--inputs", "files", multiple=True, type=click.Path(), metavar="FILE",
-        help="A YAML or JSON file with input values; a later one wins, NAME=VALUE wins over all.",
+        help="A YAML or JSON file with input values, the same as FILE after the recipe; a later one"
+        " wins, NAME=VALUE wins over all.",
     ),
     click.option(
         "--set", "settings", multiple=True, metavar="PATH=VALUE",
@@ -122,10 +124,13 @@ def takes_recipe(function: Function) -> Function:
         target: str,
         **rest: Any,
     ) -> Any:
-        load = api.LoadOptions(profiles, _assignments(settings, "--set"), target)
-        given = _assignments([*values, *more], "NAME=VALUE")
-        paths = tuple(_existing(Path(file)) for file in files)
-        return function(source=Source(_recipe(recipe), load, paths, given), **rest)
+        path, part = _recipe_and_part(recipe)
+        load = api.LoadOptions(profiles, _assignments(settings, "--set"), target or part)
+        beside = [word for word in values if _is_inputs_file(word)]
+        words = [word for word in values if word not in beside]
+        given = _assignments([*words, *more], "NAME=VALUE")
+        paths = tuple(_existing(Path(file)) for file in [*beside, *files])
+        return function(source=Source(path, load, paths, given), **rest)
 
     return _with(called, _RECIPE)
 
@@ -170,9 +175,7 @@ def takes_project(function: Function) -> Function:
 
     @functools.wraps(function)
     def called(directory: Path | None, **rest: Any) -> Any:
-        click.get_current_context().meta[_DIRECTORY_KEY] = directory
-        project = api.Project(directory.absolute()) if directory else api.Project.find()
-        return function(project=project, **rest)
+        return function(project=project_in(directory), **rest)
 
     option = click.option(
         "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), metavar="PROJECT",
@@ -180,6 +183,13 @@ def takes_project(function: Function) -> Function:
         help="The project folder, which holds .hepflow. [default: here, or the nearest above]",
     )  # fmt: skip
     return option(called)
+
+
+def project_in(directory: Path | None) -> api.Project:
+    """The project in a folder that the user named, which commands we suggest will name as well;
+    without one, that of the folder we are in."""
+    click.get_current_context().meta[_DIRECTORY_KEY] = directory
+    return api.Project(directory.absolute()) if directory else api.Project.find()
 
 
 def _with(function: Function, decorators: Sequence[Callable[[Function], Function]]) -> Function:
@@ -239,10 +249,10 @@ def _assignments(words: Sequence[str], what: str) -> dict[str, str]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            fix = "write name=value"
-            if os.path.isfile(word):
-                fix = f"a file with input values is given as --inputs {word}"
-            elif what == "--set":
+            fix = "write name=value, or the name of a file with input values"
+            if word.endswith(INPUTS_ENDINGS):
+                fix = f"there is no file '{word}'"
+            if what == "--set":
                 fix = "write --set steps.train.resources.cpus=4"
             raise api.UsageError.of("HF390", f"'{word}' is not of the form {what}", fix=fix)
         if name in found:
@@ -251,6 +261,19 @@ def _assignments(words: Sequence[str], what: str) -> dict[str, str]:
             )
         found[name] = text
     return found
+
+
+def _is_inputs_file(word: str) -> bool:
+    """Whether a word after the recipe is a file of inputs rather than ``name=value``."""
+    return "=" not in word and os.path.isfile(word)
+
+
+def _recipe_and_part(text: str) -> tuple[Path, str]:
+    """A recipe and the part of it to run, which may stand behind a ``#``."""
+    file, mark, part = text.partition("#")
+    if mark and not os.path.exists(text) and os.path.isfile(file):
+        return Path(file), part
+    return _recipe(text), ""
 
 
 def _recipe(text: str) -> Path:

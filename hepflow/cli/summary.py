@@ -25,41 +25,57 @@ TAIL_LINES: Final = 12
 VALUE_LIMIT: Final = 120
 
 
-def conduct(start: Callable[[api.Listener], api.RunResult], *, quiet: bool, as_json: bool) -> int:
-    """Carries a run through with its progress shown, tells how it ended; gives the exit status."""
+def conduct(
+    start: Callable[[api.Listener], api.RunResult],
+    *,
+    quiet: bool,
+    as_json: bool = False,
+    show: Callable[[api.RunResult, bool], None] | None = None,
+    kept: bool = True,
+) -> int:
+    """Carries a run through with its progress shown, tells how it ended; gives the exit status.
+
+    Args:
+        show: tells the outputs on standard output, quietly or not; as a list by default.
+        kept: the store outlives the run, so there are commands that can look at it and go on.
+    """
     display = display_for(sys.stderr, quiet)
     try:
         result = start(display)
     except KeyboardInterrupt:
         display.close()
-        _tell_interrupted(display.run)
+        _tell_interrupted(display.run, kept)
         return INTERRUPTED
     finally:
         display.close()
     if as_json:
         machine.emit(result)
     else:
-        _tell(result, quiet)
+        _tell(result, quiet, kept)
+        (show or tell_outputs)(result, quiet)
     if result.succeeded:
         return 0
     return FAILED if result.run.state is api.RunState.FAILED else INTERRUPTED
 
 
-def _tell(result: api.RunResult, quiet: bool) -> None:
+def _tell(result: api.RunResult, quiet: bool, kept: bool) -> None:
     state = result.run.state
     if not quiet or not result.succeeded:
         words.say(headline(result.run, result.status), err=True)
     if state is api.RunState.FAILED:
         if result.run.message and not result.status.failures:
             words.say(f"  {result.run.message}", err=True)  # such as: a step could not be planned
-        tell_failures(result.status.failures, result.run.id)
-        words.say(f"\nonce it is mended:  {next_command(f'resume {result.run.id}')}", err=True)
+        tell_failures(result.status.failures, result.run.id, kept)
+        if kept:
+            words.say(f"\nonce it is mended:  {next_command(f'resume {result.run.id}')}", err=True)
     elif not result.succeeded:
-        _tell_interrupted(result.run.id)
-    tell_outputs(result, quiet)
+        _tell_interrupted(result.run.id, kept)
 
 
-def _tell_interrupted(run: int) -> None:
+def _tell_interrupted(run: int, kept: bool) -> None:
+    if not kept:
+        words.say("interrupted", err=True)
+        return
     words.say("interrupted; what had finished is kept", err=True)
     number = f" {run}" if run else ""
     words.say(f"to go on:  {next_command(f'resume{number}')}", err=True)
@@ -117,14 +133,14 @@ def near_text(place: str) -> str:
     return near(Path(place)) if place.startswith("/") else place
 
 
-def tell_failures(failures: Sequence[api.TaskReport], run: int) -> None:
+def tell_failures(failures: Sequence[api.TaskReport], run: int, kept: bool = True) -> None:
     """The first failures in full, the others by number, and the commands that show more."""
     for failure in failures[:SHOWN_FAILURES]:
         words.say("\n" + failure_text(failure), err=True)
     rest = len(failures) - SHOWN_FAILURES
     if rest > 0:
         words.say(f"\nand {rest:,} more failed", err=True)
-    if failures:
+    if failures and kept:
         task = shlex.quote(task_of(failures[0]))
         words.say(f"\nto see more:  {next_command(f'logs {run} {task}')}", err=True)
         words.say(f"              {next_command(f'explain {task} {run}')}", err=True)

@@ -25,8 +25,8 @@ def combine(values: list[Value], merge: Merge | None, pick: Pick | None, default
         found = values[0]
     else:
         found = list(values)
-    if pick is not None and found is not UNKNOWN:
-        found = _pick(found if isinstance(found, (list, tuple)) else [found], pick)
+    if pick is not None and isinstance(found, (list, tuple)):
+        found = _pick(found, pick)  # one source that is no array has nothing to pick from
     return default if found is None else found
 
 

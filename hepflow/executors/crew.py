@@ -34,7 +34,7 @@ MOST_LAUNCHERS: Final = 4
 MOST_VARIABLES: Final = 512
 """Sets of variables remembered at a time."""
 
-Variables: TypeAlias = tuple[float, tuple[str, ...], tuple[tuple[str, str], ...]]
+Variables: TypeAlias = tuple[float, tuple[str, ...], tuple[tuple[str, str], ...], bool]
 
 
 class Crew:
@@ -147,17 +147,20 @@ class Crew:
 
     # --- variables --------------------------------------------------------------------------------
 
-    def variables(self, lane: Lane, env: Mapping[str, str], worker: Worker) -> tuple[int, str]:
+    def variables(
+        self, lane: Lane, env: Mapping[str, str], worker: Worker, confined: bool = False
+    ) -> tuple[int, str]:
         """The number of a task's variables, and the lines its process needs to know them first."""
-        key = (lane.shape.key.cpus, lane.gpus, tuple(env.items()) if env else ())
+        key = (lane.shape.key.cpus, lane.gpus, tuple(env.items()) if env else (), confined)
         known = self._variables.get(key)
         if known is None:
             if len(self._variables) >= MOST_VARIABLES:
                 self._variables.clear()
             number = self._next_variables
             self._next_variables += 1
-            changes = self._changes(lane.shape.key.cpus, lane.gpus, env)
-            known = self._variables[key] = number, encode(["env", number, changes]) + "\n"
+            changes = self.changes(lane, env, confined)
+            line = encode(["env", number, changes, int(confined)]) + "\n"
+            known = self._variables[key] = number, line
         number, line = known
         if number in worker.known:
             return number, ""
@@ -167,16 +170,24 @@ class Crew:
         worker.known.add(number)
         return number, line
 
+    def changes(self, lane: Lane, env: Mapping[str, str], confined: bool) -> dict[str, str]:
+        """The variables that a task sees because of what it asked for, and its own."""
+        if confined:
+            return {**self._gpus(lane.gpus), **env}
+        return self._changes(lane.shape.key.cpus, lane.gpus, env)
+
     def _changes(
         self, cpus: float, gpus: tuple[str, ...], env: Mapping[str, str]
     ) -> dict[str, str]:
         changes = {"HEPFLOW_CPUS": f"{cpus:g}"}
         threads = str(max(1, int(cpus)))
         changes.update({name: threads for name in THREADS if name not in self._env})
-        if self._machine.gpus:
-            changes["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        changes.update(self._gpus(gpus))
         changes.update(env)
         return changes
+
+    def _gpus(self, gpus: tuple[str, ...]) -> dict[str, str]:
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if self._machine.gpus else {}
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from hepflow.executors.commands import Shells
+from hepflow.executors.containers import contained
 from hepflow.executors.crew import Crew, Lane
+from hepflow.executors.images import Images
 from hepflow.executors.lanes import Entry, Ledger, last_entries
 from hepflow.executors.machine import Machine
 from hepflow.executors.processes import Worker
-from hepflow.executors.wire import call_task, command_task, encode
+from hepflow.executors.wire import call_task, command_task, contained_task, encode
 from hepflow.model.events import Finished
 from hepflow.model.protocols import Sink
-from hepflow.model.task import Outcome, Reason
+from hepflow.model.task import Attempt, Outcome, Reason
 
 RETRY_S: Final = 0.005
 """How soon a message is offered again to a process that was too busy to take it."""
@@ -49,6 +51,7 @@ class Dispatcher:
         self.sink: Sink
         self.closed = False
         self.unwanted: set[str] = set()
+        self.images = Images(env)
         self._crew = crew
         self._shells = Shells(env)
         self._listen = listen
@@ -97,13 +100,27 @@ class Dispatcher:
             tasks = []
             for entry in entries:
                 attempt = entry[2]
-                number, news = self._crew.variables(lane, attempt.task.env, worker)
-                if news:
-                    self.post(worker, news)
+                task = attempt.task
+                if task.container is not None:
+                    tasks.append(self._contained(lane, attempt, worker))
+                    continue
+                number = self._variables(lane, task.env, worker, task.confined)
                 tasks.append(command_task(attempt, number, self._shells.route))
             text = encode(["run", lane.number, tasks])
             self.post(worker, text + "\n")
         lane.shape.bytes_each = len(text) / count
+
+    def _variables(self, lane: Lane, env: Mapping[str, str], worker: Worker, confined: bool) -> int:
+        number, news = self._crew.variables(lane, env, worker, confined)
+        if news:
+            self.post(worker, news)
+        return number
+
+    def _contained(self, lane: Lane, attempt: Attempt, worker: Worker) -> list[Any]:
+        task = attempt.task
+        env = self._crew.changes(lane, task.env, task.confined)
+        wrapped = contained(attempt, self.images.runtime, env, lane.gpus)
+        return contained_task(attempt, self._variables(lane, wrapped.env, worker, False), wrapped)
 
     def _give_alone(self, lane: Lane, entry: Entry, worker: Worker) -> None:
         """Send one attempt, and answer it here if it cannot even be spelt."""

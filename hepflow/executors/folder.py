@@ -1,26 +1,28 @@
-"""The folder of one attempt: made ready before the start, searched for outputs after the end.
+"""The folder of one attempt, searched for outputs after the end.
 
 Shared by the launcher and the Python worker, so it is plain standard library for Python 3.9 and
 knows tasks only in the spelling of the wire (`wire.py`). Must never know a process or the head.
 
 An output is spelled ``[port, path, flags]``. What is found comes back in two parts: ``values``
 (port -> content) and ``files``, a list of ``[port, kind, path, digest, size, stamps]`` with one
-entry for each file or directory.
+entry for each file or directory; a seventh element is the name it had in the folder where that is
+not the last part of its path.
 """
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hepflow.executors.placing import COPY, IN, PLAIN, Setting, Slot, copy, leaves
 from hepflow.staging.digests import EMPTY, digest_directory, digest_file
 
-MANY, DIRECTORY, JSON, TEXT, OPTIONAL = 1, 2, 4, 8, 16
+MANY, DIRECTORY, JSON, TEXT, OPTIONAL, EITHER = 1, 2, 4, 8, 16, 32
 """The flags of an output."""
 
 FILE_KIND, LIST_KIND, DIRECTORY_KIND, DIRECTORIES_KIND = 0, 1, 2, 3
@@ -28,6 +30,12 @@ FILE_KIND, LIST_KIND, DIRECTORY_KIND, DIRECTORIES_KIND = 0, 1, 2, 3
 
 LONGEST_CONTENT = 16 << 20
 """Bytes of a file whose content becomes a value; values travel through memory and the store."""
+
+MOST_LINKS = 40
+"""Links in a row that are followed, as by the system."""
+
+MOST_AT_ONCE = 64
+"""Matches of a pattern that are digested here and now rather than beside other work."""
 
 Found = list[Any]
 
@@ -40,52 +48,12 @@ class Large(Exception):
     """Digesting would take long enough to be done beside other work."""
 
 
-# --- before the start -----------------------------------------------------------------------------
-
-
-def prepare(folder: str, texts: Sequence[Sequence[str]], stage: Sequence[Sequence[str]]) -> None:
-    """Make the folder with the texts and links a task starts with.
-
-    Raises:
-        OSError: it cannot be made, or another attempt's leavings are in it.
-    """
-    try:
-        os.mkdir(folder)
-    except FileNotFoundError:
-        os.makedirs(folder)
-    except FileExistsError:
-        # Left by a launcher that ended between making the folder and starting the program.
-        if not os.path.isdir(folder) or os.listdir(folder):
-            raise OSError(
-                errno.ENOTEMPTY, "the folder of a new attempt is not empty", folder
-            ) from None
-    for name, content in texts:
-        path = _inner(folder, name)
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(content)
-    for location, name in stage:
-        os.symlink(location, _inner(folder, name))
-
-
-def _inner(folder: str, name: str) -> str:
-    path = os.path.join(folder, name)
-    if "/" in name:
-        if leaves(name):
-            raise OSError(errno.EPERM, "a staged file must stay inside the task's folder", name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    return path
-
-
-def leaves(path: str) -> bool:
-    """Whether a relative path, by its spelling, points out of the folder it starts in."""
-    return path.startswith("/") or ".." in path.split("/")
-
-
-# --- after the end --------------------------------------------------------------------------------
-
-
 def collect(
-    folder: str, outputs: Sequence[Sequence[Any]], limit: int
+    folder: str,
+    outputs: Sequence[Sequence[Any]],
+    limit: int,
+    setting: Setting = PLAIN,
+    slot: Slot | None = None,
 ) -> tuple[dict[str, Any], list[Found]]:
     """Find and digest what a task had to leave.
 
@@ -93,6 +61,8 @@ def collect(
         folder: where it ran.
         outputs: what it declared; entries without a path (returned values) are passed over.
         limit: bytes of one file that may be digested here and now; -1 for any number.
+        setting: what was placed for it, which an output may be a link to.
+        slot: where its inputs are.
 
     Raises:
         Missing: an output is not there, or is not what was declared.
@@ -101,6 +71,7 @@ def collect(
     """
     values: dict[str, Any] = {}
     files: list[Found] = []
+    search = _Search(folder, setting, slot)
     for port, path, flags in outputs:
         if not path:
             continue
@@ -108,12 +79,10 @@ def collect(
             raise Missing(f"output '{port}': a task without a folder cannot leave '{path}'")
         if leaves(path):
             raise Missing(f"output '{port}': '{path}' stands outside the task's folder")
-        if flags & (MANY | DIRECTORY) and limit >= 0:
-            raise Large
         if flags & MANY:
-            _collect_many(folder, port, path, flags, values, files)
+            _collect_many(search, port, path, flags, limit, values, files)
         else:
-            found = _find(folder, port, path, flags, limit)
+            found = search.find(port, path, flags, limit)
             if found is None:
                 values[port] = None
             elif flags & (JSON | TEXT):
@@ -124,60 +93,182 @@ def collect(
 
 
 def _collect_many(
-    folder: str, port: str, pattern: str, flags: int, values: dict[str, Any], files: list[Found]
+    search: _Search,
+    port: str,
+    pattern: str,
+    flags: int,
+    limit: int,
+    values: dict[str, Any],
+    files: list[Found],
 ) -> None:
-    start = len(folder) + 1
-    names = sorted(
-        path[start:]
-        for path in glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True)
-        if os.path.isdir(path) == bool(flags & DIRECTORY)
-    )
+    names = _matches(search.folder, pattern, flags)
     if not names and not flags & OPTIONAL:
-        raise Missing(f"output '{port}': nothing matches '{pattern}'; {_there(folder, pattern)}")
-    found = [_find(folder, port, name, flags, -1) for name in names]
+        there = _there(search.folder, pattern)
+        raise Missing(f"output '{port}': nothing matches '{pattern}'; {there}")
+    if limit >= 0 and len(names) > MOST_AT_ONCE:
+        raise Large
+    share = limit // len(names) if limit > 0 and names else limit
+    found = [search.find(port, name, flags, share) for name in names]
     kept = [entry for entry in found if entry is not None]
     if flags & (JSON | TEXT):
-        values[port] = [_content(port, entry[2][start:], entry[2], flags) for entry in kept]
+        values[port] = [_content(port, entry[2], entry[2], flags) for entry in kept]
     elif kept:
         files.extend(kept)
     else:
         values[port] = []
 
 
-def _find(folder: str, port: str, path: str, flags: int, limit: int) -> Found | None:
-    full = f"{folder}/{path}"
-    try:
-        facts = os.lstat(full)
-        if stat.S_ISLNK(facts.st_mode) or "/" in path:
-            real = os.path.realpath(full)
-            if not real.startswith(os.path.realpath(folder) + "/"):
-                raise Missing(
-                    f"output '{port}': '{path}' is a link that leaves the task's folder (to {real})"
-                )
-            facts = os.stat(full)
-    except (FileNotFoundError, NotADirectoryError):
-        if flags & OPTIONAL:
-            return None
-        raise Missing(f"output '{port}': there is no '{path}'; {_there(folder, path)}") from None
-    many = 1 if flags & MANY else 0
-    if stat.S_ISDIR(facts.st_mode) != bool(flags & DIRECTORY):
-        kind = "a file, not a directory" if flags & DIRECTORY else "a directory, not a file"
-        raise Missing(f"output '{port}': '{path}' is {kind}")
-    if flags & DIRECTORY:
-        tree = digest_directory(full)
-        return [port, DIRECTORY_KIND + many, full, tree.digest, tree.size, tree.stamps]
-    if not stat.S_ISREG(facts.st_mode):
-        raise Missing(f"output '{port}': '{path}' is not a regular file")
-    if facts.st_size == 0:
-        digest = EMPTY
-    elif flags & (JSON | TEXT):
-        digest = ""
-    elif 0 <= limit < facts.st_size:
-        raise Large
-    else:
-        digest = digest_file(full, facts)
-    stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
-    return [port, FILE_KIND + many, full, digest, facts.st_size, stamp]
+# --- patterns -------------------------------------------------------------------------------------
+
+_SPECIAL = re.compile(r"\\(.)|\[\^|\[:(\w+):\]", re.DOTALL)
+_CLASSES = {
+    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \t", "digit": "0-9", "lower": "a-z",
+    "space": " \t-\r", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
+}  # fmt: skip
+
+
+def _matches(folder: str, pattern: str, flags: int) -> list[str]:
+    """The names in a folder that a pattern matches, sorted by their bytes.
+
+    Where an output may be a file or a directory, the pattern is one of POSIX glob(3): a backslash
+    takes a character as it is, and two asterisks are no more than one. Elsewhere ``**`` matches
+    across folders.
+    """
+    if flags & EITHER:
+        pattern = pattern.rstrip("/") or "."
+        if not glob.has_magic(pattern) and "\\" not in pattern:
+            return [pattern] if os.path.lexists(f"{folder}/{pattern}") else []
+        pattern = _SPECIAL.sub(_as_python_has_it, pattern)
+    start = len(folder) + 1
+    found = glob.glob(os.path.join(glob.escape(folder), pattern), recursive=not flags & EITHER)
+    if not flags & EITHER:
+        found = [path for path in found if os.path.isdir(path) == bool(flags & DIRECTORY)]
+    return sorted([path[start:] for path in found], key=os.fsencode)
+
+
+def _as_python_has_it(found: re.Match[str]) -> str:
+    if found[1]:
+        return f"[{found[1]}]" if found[1] in "*?[" else found[1]
+    return _CLASSES.get(found[2], "") if found[2] else "[!"
+
+
+# --- what is there --------------------------------------------------------------------------------
+
+
+class _Search:
+    """Looks in the folder of one attempt."""
+
+    def __init__(self, folder: str, setting: Setting, slot: Slot | None) -> None:
+        self.folder = folder
+        self._inputs = slot.inputs if slot is not None else ""
+        self._setting = setting
+        self._real = ""
+
+    def find(self, port: str, path: str, flags: int, limit: int) -> Found | None:
+        """One output: where it is, its digest and stamp; nothing where it is not and need not be.
+
+        Raises: as :func:`collect`.
+        """
+        full = f"{self.folder}/{path}" if path != "." else self.folder
+        try:
+            facts = os.lstat(full)
+            if stat.S_ISLNK(facts.st_mode) or "/" in path:
+                full = self._followed(port, path, full)
+                facts = os.stat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(full):
+                raise Missing(f"output '{port}': '{path}' is a link to nothing") from None
+            if flags & OPTIONAL:
+                return None
+            there = _there(self.folder, path)
+            raise Missing(f"output '{port}': there is no '{path}'; {there}") from None
+        many = 1 if flags & MANY else 0
+        is_directory = stat.S_ISDIR(facts.st_mode)
+        if is_directory != bool(flags & DIRECTORY) and not flags & EITHER:
+            kind = "a file, not a directory" if flags & DIRECTORY else "a directory, not a file"
+            raise Missing(f"output '{port}': '{path}' is {kind}")
+        own = path.rpartition("/")[2]
+        name = [] if own in (".", os.path.basename(full)) else [own]
+        if is_directory:
+            if limit >= 0:
+                raise Large
+            if self._setting is not PLAIN and full.startswith(self.folder):
+                self._settle_below(full)
+            tree = digest_directory(full)
+            return [port, DIRECTORY_KIND + many, full, tree.digest, tree.size, tree.stamps, *name]
+        if not stat.S_ISREG(facts.st_mode):
+            raise Missing(f"output '{port}': '{path}' is not a regular file")
+        if facts.st_size == 0:
+            digest = EMPTY
+        elif flags & (JSON | TEXT):
+            digest = ""
+        elif 0 <= limit < facts.st_size:
+            raise Large
+        else:
+            digest = digest_file(full, facts)
+        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+        return [port, FILE_KIND + many, full, digest, facts.st_size, stamp, *name]
+
+    def _followed(self, port: str, path: str, full: str) -> str:
+        """Where an output that is a link, or stands behind one, is to be had."""
+        if self._setting is not PLAIN:
+            self._settle(full)
+        real = os.path.realpath(full)
+        self._real = self._real or os.path.realpath(self.folder)
+        if f"{real}/".startswith(self._real + "/"):
+            return full
+        # What a task was given it may pass on: the output is then that very input.
+        for location in self._given():
+            own = os.path.realpath(location)
+            if f"{real}/".startswith(own + "/"):
+                return f"{location}{real[len(own) :]}"
+        raise Missing(
+            f"output '{port}': '{path}' is a link that leaves the task's folder (to {real})"
+        )
+
+    def _given(self) -> Iterator[str]:
+        """Where the inputs of the task really are."""
+        for location, _path, *how in self._setting.stage:
+            if location and COPY not in how:
+                yield location
+        for _inside, location in self._setting.mounts:
+            yield location
+
+    def _settle(self, link: str) -> None:
+        """Have a link mean the same when the folder of inputs, or the container, is gone."""
+        for _ in range(MOST_LINKS):
+            if not os.path.islink(link):
+                return
+            target = os.readlink(link)
+            seen = os.path.normpath(os.path.join(os.path.dirname(link), target))
+            lasting = self._lasting(seen)
+            if lasting != seen:
+                os.unlink(link)
+                if lasting:
+                    os.symlink(lasting, link)
+                else:  # a text or a copy among the inputs, which will go
+                    copy(seen, link)
+                return
+            link = seen
+
+    def _lasting(self, seen: str) -> str:
+        """The path that will still lead where one seen by the task led; empty where none will."""
+        for inside, here in self._setting.mounts:
+            if f"{seen}/".startswith(inside + "/"):
+                return f"{here}{seen[len(inside) :]}"
+        inputs = self._inputs
+        if not inputs or not seen.startswith(inputs + "/"):
+            return seen
+        named = IN + seen[len(inputs) :]
+        for location, path, *how in self._setting.stage:
+            if location and COPY not in how and f"{named}/".startswith(path + "/"):
+                return f"{location}{named[len(path) :]}"
+        return "" if os.path.lexists(seen) else seen
+
+    def _settle_below(self, directory: str) -> None:
+        for place, directories, files in os.walk(directory):
+            for name in [*directories, *files]:
+                self._settle(f"{place}/{name}")
 
 
 def _content(port: str, name: str, path: str, flags: int) -> Any:

@@ -126,10 +126,11 @@ class Ledger(Generic[Host]):
     def refusal(self, attempt: Attempt) -> str:
         """Why an attempt can never run here; nothing if it can."""
         asks, has = attempt.task.resources, self.machine
-        if attempt.task.container:
+        task = attempt.task
+        if task.container and isinstance(task.command, Call):
             return (
-                f"it asks for the container image '{attempt.task.container}';"
-                " the local executor runs tasks without containers"
+                f"it is a Python function and asks for the container image '{task.container.image}';"
+                " only commands run in containers"
             )
         if asks.cpus > has.cpus + EPSILON:
             return f"it asks for {asks.cpus:g} cpus; this machine has {has.cpus:g}"

@@ -7,7 +7,7 @@ the rest. Standard library only, for Python 3.9; must never know a step, a run o
 
 It reads lines of JSON from its standard input, a socket::
 
-    ["env", number, {name: value}]             variables, told once and referred to by number
+    ["env", number, {name: value}, confined]   variables, told once and referred to by number
     ["forget"]                                 all of those
     ["run", lane, [task, ...]]                 one after the other in that lane
     ["recall", lane]                           give back what has not started there
@@ -15,8 +15,8 @@ It reads lines of JSON from its standard input, a socket::
     ["guard", pid], ["unguard", pid]           end that process group when the head is gone
     ["end"]                                    end everything and exit
 
-with ``task = [id, how, body, env, folder, outputs, walltime_s, memory_mib, texts, stage]``, and
-answers with the lines of `report.py`.
+with ``task = [id, how, body, env, folder, outputs, walltime_s, memory_mib]`` and then, where it asks
+for more, the parts of `placing.Setting`, and answers with the lines of `report.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,20 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from hepflow.executors.folder import Large, Missing, collect, prepare
+from hepflow.executors.folder import Large, Missing, collect
+from hepflow.executors.placing import (
+    CONFINED,
+    MARK,
+    OPEN,
+    PLAIN,
+    Setting,
+    Slot,
+    Slots,
+    filled,
+    prepare,
+    stream_fault,
+    streams,
+)
 from hepflow.executors.report import (
     BROKEN,
     READY,
@@ -43,6 +56,7 @@ from hepflow.executors.report import (
     Journal,
     Printed,
     encode,
+    end_of,
     last_line,
     memory_verdict,
     oom_kills,
@@ -65,17 +79,29 @@ LARGE = 4 << 20
 
 MOST_THREADS = 4
 
+PARTS = 8
+"""The parts that every task has."""
+
+SUCCESS = (0,)
+
+NOT_RUN = 125
+"""The exit code of a container runtime that could not run the container."""
+
 
 class Job:
     """One running task."""
 
-    def __init__(self, task: list[Any], lane: Lane, pid: int) -> None:
+    def __init__(
+        self, task: list[Any], setting: Setting, slot: Slot | None, lane: Lane, pid: int
+    ) -> None:
         self.name: str = task[0]
         self.how: int = task[1]
         self.folder: str = task[4]
         self.outputs: list[Any] = task[5]
         self.walltime_s: float = task[6]
         self.memory_mib: int = task[7]
+        self.setting = setting
+        self.slot = slot
         self.lane = lane
         self.pid = pid
         self.began = time.time()
@@ -168,6 +194,8 @@ class Launcher:
         self.spawner = Spawner(dict(os.environ))
         self.lanes: dict[int, Lane] = {}
         self.jobs: dict[int, Job] = {}
+        self.slots = Slots(scratch)
+        self.undone: dict[int, tuple[Job, int, tuple[str, str]]] = {}
         self.fresh: deque[Job] = deque()
         self.timers: list[tuple[float, int, str, Job]] = []
         self.guarded: set[int] = set()
@@ -221,7 +249,7 @@ class Launcher:
             if lane.job is None:
                 self.start_next(lane)
         elif what == "env":
-            self.spawner.learn(first, message[2])
+            self.spawner.learn(first, message[2], bool(message[3]))
         elif what == "forget":
             self.spawner.envs.clear()
         elif what == "recall":
@@ -313,19 +341,33 @@ class Launcher:
 
     def start(self, task: list[Any], lane: Lane) -> str:
         """Start one task; returns why it cannot be, or nothing."""
-        _name, how, body, env, folder, _outputs, _walltime, _memory, texts, stage = task
+        how, body, variables, folder = task[1:5]
+        setting = Setting(*task[PARTS:]) if len(task) > PARTS else PLAIN
+        files, here = lane.files, folder or self.scratch
+        env, slot = variables.copy(), None
         try:
+            if setting.apart != OPEN:
+                slot = self.slots.take()
             if folder:
-                prepare(folder, texts, stage)
-            os.chdir(folder or self.scratch)
+                prepare(folder, setting, slot)
+            os.chdir(here)
+            if setting.apart != CONFINED:
+                env[b"PWD"] = os.fsencode(here)
+            if slot is not None:
+                setting, body = _fill_in(setting, how, body, env, folder, slot)
+            if setting is not PLAIN:
+                files = streams(folder, setting, files)
         except (OSError, ValueError) as error:
+            self.slots.give_back(slot, setting)
             return f"its folder could not be made ready: {error}"
         script = ".command.sh" if folder else lane.script
         try:
-            pid = self.spawner.spawn(how, body, env, folder or self.scratch, lane.files, script)
+            pid = self.spawner.spawn(how, body, env, files, script)
         except (OSError, ValueError) as error:
-            return start_fault(error, how, body)
-        job = Job(task, lane, pid)
+            fault = stream_fault(folder, setting) or start_fault(error, how, body)
+            self.slots.give_back(slot, setting)
+            return fault
+        job = Job(task, setting, slot, lane, pid)
         lane.job = self.jobs[pid] = job
         self.fresh.append(job)
         return ""
@@ -345,13 +387,16 @@ class Launcher:
         while self.apart:
             self.tell(self.apart.popleft())
             self.dry = True
-        while self.jobs:
+        while self.jobs or self.undone:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is None:
                 return
             # The leader is still there as a zombie, so its group cannot be anybody else's.
             _kill_group(ended.si_pid, signal.SIGKILL)
             _pid, status, spent = os.wait4(ended.si_pid, 0)
+            if ended.si_pid in self.undone:
+                self.conclude(*self.undone.pop(ended.si_pid))
+                continue
             job = self.jobs.pop(ended.si_pid)
             job.ended = True
             wall = time.monotonic() - job.clock
@@ -362,7 +407,21 @@ class Launcher:
             printed = lane.out.take(job.folder, ".stdout"), lane.err.take(job.folder, ".stderr")
             lane.job = None
             self.start_next(lane)
-            self.conclude(job, os.waitstatus_to_exitcode(status), printed)
+            code = os.waitstatus_to_exitcode(status)
+            if not (job.setting.undo and (job.verdict or job.abandoned or code < 0)):
+                self.conclude(job, code, printed)
+            else:
+                self.undo(job, code, printed)
+
+    def undo(self, job: Job, code: int, printed: tuple[str, str]) -> None:
+        """End what outlives the command that started it (a container); the job is over after that."""
+        try:
+            undo, env = job.setting.undo, self.spawner.base
+            pid = self.spawner.spawn(ARGV, undo, env, job.lane.files, "")
+        except OSError:
+            self.conclude(job, code, printed)
+        else:
+            self.undone[pid] = job, code, printed
 
     def conclude(self, job: Job, code: int, printed: tuple[str, str]) -> None:
         """Say how a task ended, with what it left where it ended well.
@@ -371,29 +430,51 @@ class Launcher:
         failed, and a later head runs it again.
         """
         if job.abandoned:
+            self.slots.give_back(job.slot, job.setting)
             return
-        if job.verdict or code:
+        if job.verdict or code not in (job.setting.success or SUCCESS):
+            if job.setting.stderr:
+                printed = printed[0], end_of(f"{job.folder}/{job.setting.stderr}")
             reason, message = _why(job, code, printed[1], self.kills_before)
             if reason == "out of memory":
                 self.kills_before = oom_kills()
+            self.slots.give_back(job.slot, job.setting)
             line = result_line(job.name, reason, job.usage, None, None, message, code, printed)
             self.tell(line)
             return
         try:
-            self.tell(_found(job, printed, LARGE))
+            self.tell(self.found(job, code, printed, LARGE))
         except Large:
             self.threads = [thread for thread in self.threads if thread.is_alive()]
             if len(self.threads) >= MOST_THREADS:
-                self.tell(_found(job, printed, -1))
+                self.tell(self.found(job, code, printed, -1))
                 return
-            thread = threading.Thread(target=self.collect_apart, args=(job, printed))
+            thread = threading.Thread(target=self.collect_apart, args=(job, code, printed))
             self.threads.append(thread)
             thread.start()
 
-    def collect_apart(self, job: Job, printed: tuple[str, str]) -> None:
+    def collect_apart(self, job: Job, code: int, printed: tuple[str, str]) -> None:
         """Digest what is large, in a thread; the loop tells the result."""
-        self.apart.append(_found(job, printed, -1))
+        self.apart.append(self.found(job, code, printed, -1))
         os.write(self.wake_in, b"\0")
+
+    def found(self, job: Job, code: int, printed: tuple[str, str], limit: int) -> bytes:
+        """The result of a task that ended well: with what it left, if that is as declared.
+
+        Raises:
+            Large: there is more to digest than ``limit``.
+        """
+        reason = message = ""
+        values: dict[str, Any] = {}
+        files: list[Any] = []
+        try:
+            values, files = collect(job.folder, job.outputs, limit, job.setting, job.slot)
+        except Missing as error:
+            reason, message = "missing output", str(error)
+        except OSError as error:
+            reason, message = "missing output", f"an output could not be read: {error}"
+        self.slots.give_back(job.slot, job.setting)
+        return result_line(job.name, reason, job.usage, values, files, message, code, printed)
 
     def end_all(self, number: int) -> None:
         for lane in self.lanes.values():
@@ -411,14 +492,14 @@ class Launcher:
         self.poller = select.poll()
         self.poller.register(self.wake_out, select.POLLIN)
         self.reap()
-        while (self.jobs or self.guarded) and time.monotonic() < soft:
+        while (self.jobs or self.undone or self.guarded) and time.monotonic() < soft:
             self.poller.poll(max(1.0, (soft - time.monotonic()) * 1e3))
             self.reap()
         self.end_all(signal.SIGKILL)
         for pid in self.guarded:
             if _is_worker(pid):
                 _kill_group(pid, signal.SIGKILL)
-        while self.jobs and time.monotonic() < hard:
+        while (self.jobs or self.undone) and time.monotonic() < hard:
             self.poller.poll(10.0)
             self.reap()
         for thread in self.threads:
@@ -426,15 +507,23 @@ class Launcher:
         self.reap()
 
 
-def _found(job: Job, printed: tuple[str, str], limit: int) -> bytes:
-    try:
-        values, files = collect(job.folder, job.outputs, limit)
-        return result_line(job.name, "", job.usage, values, files, printed=printed)
-    except Missing as error:
-        message = str(error)
-    except OSError as error:
-        message = f"an output could not be read: {error}"
-    return result_line(job.name, "missing output", job.usage, message=message, printed=printed)
+def _fill_in(
+    setting: Setting, how: int, body: Any, env: dict[bytes, bytes], folder: str, slot: Slot
+) -> tuple[Setting, Any]:
+    """Give a task that is kept apart the paths of its folders; returns its setting and its words."""
+    places = folder, slot.tmp, slot.inputs
+    if setting.stdin:
+        setting = setting._replace(stdin=filled(setting.stdin, *places))
+    if setting.apart == CONFINED:
+        for name, value in env.items():
+            if MARK.encode() in value:
+                env[name] = os.fsencode(filled(os.fsdecode(value), *places))
+        env.setdefault(b"HOME", os.fsencode(folder))
+        env.setdefault(b"TMPDIR", os.fsencode(slot.tmp))
+    else:
+        mounts = [[inside, filled(here, *places)] for inside, here in setting.mounts]
+        setting = setting._replace(mounts=mounts)
+    return setting, [filled(word, *places) for word in body] if how == ARGV else body
 
 
 def _why(job: Job, code: int, stderr: str, kills_before: int) -> tuple[str, str]:
@@ -447,6 +536,8 @@ def _why(job: Job, code: int, stderr: str, kills_before: int) -> tuple[str, str]
         message = memory_verdict(int(job.usage[3]), job.memory_mib, kills_before)
         if message:
             return "out of memory", message
+    if code == NOT_RUN and job.setting.undo:
+        return "could not be started", f"the container could not be run{last_line(stderr)}"
     if code < 0:
         message = f"command was ended by {signal_name(-code)}"
     elif code > 128 and job.how != ARGV and not signal_name(code - 128).startswith("signal"):
@@ -455,6 +546,8 @@ def _why(job: Job, code: int, stderr: str, kills_before: int) -> tuple[str, str]
         )
     else:
         message = f"command exited with code {code}"
+    if job.setting.success:
+        message += f" (success is {', '.join(map(str, job.setting.success))})"
     return "program", message + last_line(stderr)
 
 

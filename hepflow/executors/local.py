@@ -98,8 +98,16 @@ class LocalExecutor:
             why = self._desk.ledger.refusal(attempt)
             if why:
                 refused.append(Rejected(attempt.id, why))
-            else:
+            elif attempt.task.container is None:
                 self._desk.ledger.add(attempt)
+            else:
+                try:
+                    first = self._desk.images.admit(attempt)
+                except LookupError as error:
+                    refused.append(Rejected(attempt.id, str(error)))
+                else:
+                    if first is not None:
+                        self._desk.ledger.add(first)
         if refused:
             self._sink.put(refused)
         self._desk.dispatch()
@@ -107,7 +115,7 @@ class LocalExecutor:
     def cancel(self, attempts: Collection[str]) -> None:
         """End attempts; those that wait at once, those that run by SIGTERM and then SIGKILL."""
         names = set(attempts)
-        dropped = self._desk.ledger.drop(names)
+        dropped = self._desk.ledger.drop(names) + self._desk.images.drop(names)
         running: dict[int, tuple[Worker, list[str]]] = {}
         for name in names.intersection(self._desk.live):
             lane = self._desk.live[name]
@@ -177,10 +185,17 @@ class LocalExecutor:
             events += self._gone(worker)
         elif worker.unsent:
             worker.flush()
-        if messages or not there:
+        self._put(events, dispatch=bool(messages) or not there)
+
+    def _put(self, events: list[ExecutorEvent], *, dispatch: bool) -> None:
+        """Tell what happened, but for what concerns us alone; have what may run now run first."""
+        told, admitted = self._desk.images.heard(events)
+        for attempt in admitted:
+            self._desk.ledger.add(attempt)
+        if dispatch:
             self._desk.dispatch()
-        if events:
-            self._sink.put(events)
+        if told:
+            self._sink.put(told)
 
     def _take(self, worker: Worker, messages: list[list[Any]]) -> list[ExecutorEvent]:
         """Turn messages of one process into events, and keep the books."""
@@ -247,9 +262,7 @@ class LocalExecutor:
                     events += self._look_at_call(lane, now)
                 elif len(lane.flight) > 1:
                     self._desk.recall(lane)
-        self._desk.dispatch()
-        if events:
-            self._sink.put(events)
+        self._put(events, dispatch=True)
         if any(map(_needs_look, self._desk.ledger.lanes())):
             self._look_later()
 

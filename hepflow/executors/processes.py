@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hepflow.executors.journal import results_in
-from hepflow.executors.report import SHORT
+from hepflow.executors.report import end_of
 from hepflow.executors.wire import decode_lines
 
 ROOT: Final = str(Path(__file__).resolve().parents[2])
@@ -157,11 +157,11 @@ class Worker:
 
     def printed(self) -> tuple[str, str]:
         """What is left of the printed text of a Python worker that died."""
-        return _end_of(self.places.lane_prefix + ".out"), _end_of(self.places.lane_prefix + ".err")
+        return end_of(self.places.lane_prefix + ".out"), end_of(self.places.lane_prefix + ".err")
 
     def said(self) -> str:
         """What the process itself said on its way down."""
-        return _end_of(self.places.log).strip()
+        return end_of(self.places.log).strip()
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and, for a Python worker, to its children."""
@@ -264,16 +264,6 @@ def _lift(descriptor: int) -> int:
     lofty = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOFTY)
     os.close(descriptor)
     return lofty
-
-
-def _end_of(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - SHORT))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def end_marked(prefix: str) -> None:

@@ -24,7 +24,8 @@ from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-from hepflow.executors.folder import Missing, collect, prepare
+from hepflow.executors.folder import Missing, collect
+from hepflow.executors.placing import PLAIN, Setting, prepare
 from hepflow.executors.report import BROKEN, READY, Journal, Printed, encode, result_line
 
 HOLD_S = 0.002
@@ -147,11 +148,12 @@ class Worker:
         files: list[Any] = []
         values: dict[str, Any] = {}
         try:
-            self.enter(folder, texts, stage)
+            setting = Setting(0, texts, stage) if texts or stage else PLAIN
+            self.enter(folder, setting)
             values = _returned(self.call(function, arguments, offered), returns)
             text = encode(values) if values else ""
             if outputs:
-                found, files = _collected(folder, outputs)
+                found, files = _collected(folder, outputs, setting)
                 if found:
                     values.update(found)
                     text = encode(values)
@@ -173,10 +175,10 @@ class Worker:
         numbers = f"[{began:.3f},{wall:.6f},{cpu:.6f},{peak}]"
         return f'[0,{encode(name)},"",{numbers}{tail}]\n'.encode()
 
-    def enter(self, folder: str, texts: list[Any], stage: list[Any]) -> None:
+    def enter(self, folder: str, setting: Setting) -> None:
         try:
             if folder:
-                prepare(folder, texts, stage)
+                prepare(folder, setting)
                 os.chdir(folder)
             else:
                 os.fchdir(self.scratch)
@@ -321,9 +323,11 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _collected(folder: str, outputs: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+def _collected(
+    folder: str, outputs: list[Any], setting: Setting
+) -> tuple[dict[str, Any], list[Any]]:
     try:
-        return collect(folder, outputs, -1)
+        return collect(folder, outputs, -1, setting)
     except Missing as error:
         raise Fault("missing output", str(error)) from None
     except OSError as error:

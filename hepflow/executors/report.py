@@ -109,6 +109,17 @@ class Printed:
                 position += copy.write(block)
 
 
+def end_of(path: str) -> str:
+    """The end of a file of text, as much as a result carries; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - SHORT))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def last_line(text: str) -> str:
     """The last line that says something, shortened, as the end of a message."""
     for line in reversed(text.splitlines()):

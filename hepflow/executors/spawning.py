@@ -15,6 +15,9 @@ ARGV, WORDS, SH, BASH = 0, 1, 2, 3
 """How a command runs: its words; its words if they can be spawned, else its text by bash; its
 text by the plain shell; its text by bash."""
 
+LEAST = (b"PATH", b"HEPFLOW_LAUNCHER")
+"""What a confined task sees of the launcher's variables; the second one finds what outlives it."""
+
 LONGEST_ARGUMENT = 100_000
 """The kernel refuses single arguments above 128 KiB: a longer text becomes a script."""
 
@@ -26,7 +29,8 @@ class Spawner:
     """Starts commands in the current folder."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        self._base = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
+        self.base = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
+        self._least = {name: self.base[name] for name in LEAST if name in self.base}
         self.envs: dict[int, dict[bytes, bytes]] = {}
         self._known: dict[tuple[str, str], str] = {}
         path = environ.get("PATH", os.defpath)
@@ -35,9 +39,9 @@ class Spawner:
         strict = [bash, "--norc", "--noprofile", "-e", "-o", "pipefail"]
         self._strict_shell = strict if bash else self._shell
 
-    def learn(self, number: int, changes: dict[str, str]) -> None:
-        """Remember a set of variables on top of the launcher's own."""
-        env = self._base.copy()
+    def learn(self, number: int, changes: dict[str, str], confined: bool) -> None:
+        """Remember a set of variables, on top of the launcher's own or (confined) of the least."""
+        env = self._least.copy() if confined else self.base.copy()
         env.update((os.fsencode(name), os.fsencode(value)) for name, value in changes.items())
         self.envs[number] = env
 
@@ -63,8 +67,7 @@ class Spawner:
         self,
         how: int,
         body: Any,
-        variables: dict[bytes, bytes],
-        folder: str,
+        env: dict[bytes, bytes],
         files: list[Any],
         script: str,
     ) -> int:
@@ -73,16 +76,13 @@ class Spawner:
         Args:
             how: one of the constants above.
             body: words, a text, or for ``WORDS`` text, words, target of standard output, append.
-            variables: one of the sets that were learnt.
-            folder: the current one.
+            env: its variables.
             files: what becomes of the descriptors 0, 1 and 2.
             script: where a text goes that is too long for an argument.
 
         Raises:
             OSError, ValueError: it cannot be started.
         """
-        env = variables.copy()
-        env[b"PWD"] = os.fsencode(folder)
         path = os.fsdecode(env.get(b"PATH", b""))
         if how == ARGV:
             program = self.find(body[0], path)

@@ -10,20 +10,37 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from hepflow.executors.containers import Contained
 from hepflow.executors.folder import (
     DIRECTORIES_KIND,
     DIRECTORY,
     DIRECTORY_KIND,
+    EITHER,
     FILE_KIND,
     JSON,
     MANY,
     OPTIONAL,
     TEXT,
 )
+from hepflow.executors.placing import CONFINED, COPY, OPEN, Setting
+from hepflow.executors.spawning import ARGV
 from hepflow.model.events import Finished
-from hepflow.model.task import Argv, Attempt, Call, Outcome, Output, Read, Reason, Shell, Usage
+from hepflow.model.task import (
+    INPUTS,
+    Argv,
+    Attempt,
+    Call,
+    Outcome,
+    Output,
+    Read,
+    Reason,
+    Shell,
+    Task,
+    Usage,
+)
 from hepflow.model.values import Directory, File, Value
 
+SUCCESS: Final = (0,)
 REASONS: Final = {reason.value: reason for reason in Reason}
 Stamp = tuple[int, int, int]
 
@@ -53,7 +70,16 @@ def command_task(attempt: Attempt, env: int, route: Route) -> list[Any]:
     task = attempt.task
     command = task.command
     assert not isinstance(command, Call)
-    how, body = route(command, task.env)
+    return _command(attempt, *route(command, task.env), env, setting_of(task))
+
+
+def contained_task(attempt: Attempt, env: int, wrapped: Contained) -> list[Any]:
+    """The same for a command in a container."""
+    return _command(attempt, ARGV, wrapped.words, env, trimmed(wrapped.setting))
+
+
+def _command(attempt: Attempt, how: int, body: Any, env: int, setting: list[Any]) -> list[Any]:
+    task = attempt.task
     resources = task.resources
     return [
         attempt.id,
@@ -64,9 +90,55 @@ def command_task(attempt: Attempt, env: int, route: Route) -> list[Any]:
         [_output(output) for output in task.outputs],
         resources.walltime_s,
         resources.memory_mib,
-        task.texts,
-        [(file.location, name) for file, name in task.stage] if task.stage else (),
+        *setting,
     ]
+
+
+def setting_of(task: Task) -> list[Any]:
+    """What a task asks for beyond a folder to run in, as `placing.Setting` has it."""
+    if not (task.confined or task.texts or task.stage or task.stdin or task.stdout
+            or task.stderr or task.success != SUCCESS):  # fmt: skip
+        return []
+    texts, stage = placed(task)
+    success = () if task.success == SUCCESS else task.success
+    apart = CONFINED if task.confined else OPEN
+    return trimmed(Setting(apart, texts, stage, task.stdin, task.stdout, task.stderr, success))
+
+
+def trimmed(setting: Setting) -> list[Any]:
+    """A setting without the end of it that says nothing."""
+    parts = list(setting)
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def placed(task: Task) -> tuple[list[Any], list[Any]]:
+    """The texts and the files and directories to be placed for a task; literals are taken apart.
+
+    Raises:
+        ValueError: something is to be placed inside a container, and there is none.
+    """
+    texts: list[Any] = list(task.texts)
+    stage: list[Any] = []
+    for what, path, writable in task.stage:
+        if path.startswith("/") and not path.startswith(INPUTS):
+            raise ValueError(f"{path} is no place for an input of a task without a container")
+        _place(what, path, writable, texts, stage)
+    return texts, stage
+
+
+def _place(
+    what: File | Directory, path: str, writable: bool, texts: list[Any], stage: list[Any]
+) -> None:
+    if what.location:
+        stage.append([what.location, path, COPY] if writable else [what.location, path])
+    elif isinstance(what, File):
+        texts.append((path, what.contents or ""))
+    else:
+        stage.append(["", path])
+        for item in what.listing or ():
+            _place(item, f"{path}/{item.name}", writable, texts, stage)
 
 
 def call_task(attempt: Attempt, number: int) -> list[Any]:
@@ -83,8 +155,7 @@ def call_task(attempt: Attempt, number: int) -> list[Any]:
         call.offered,
         attempt.folder,
         [_output(output) for output in outputs if output.path],
-        task.texts,
-        [(file.location, name) for file, name in task.stage] if task.stage else (),
+        *(placed(task) if task.texts or task.stage else ((), ())),
         [(output.port, output.optional) for output in outputs if not output.path],
     ]
 
@@ -97,6 +168,8 @@ def _output(output: Output) -> tuple[str, str, int]:
         flags |= DIRECTORY
     if output.optional:
         flags |= OPTIONAL
+    if output.either:
+        flags |= EITHER
     if output.read is not Read.FILE:
         flags |= JSON if output.read is Read.JSON else TEXT
     return output.port, output.path, flags
@@ -137,14 +210,14 @@ def finished(message: list[Any], where: str) -> Finished:
 
 
 def _add(found: list[Any], values: dict[str, Any], stamps: dict[str, Stamp]) -> None:
-    port, kind, path, digest, size, facts = found
+    port, kind, path, digest, size, facts, *name = found
     entry: File | Directory
     if kind >= DIRECTORY_KIND:
-        entry = Directory(path, digest, size)
+        entry = Directory(path, digest, size, *name)
         for name, stamp in facts.items():
             stamps[name] = tuple(stamp)
     else:
-        entry = File(path, digest, size)
+        entry = File(path, digest, size, *name)
         stamps[path] = tuple(facts)
     if kind in (FILE_KIND, DIRECTORY_KIND):
         values[port] = entry

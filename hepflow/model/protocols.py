@@ -1,4 +1,4 @@
-"""The doors for plug-ins: a language and an executor. (What a language's products must offer,
+"""The doors for plug-ins: a language, an executor, an exporter. (What a language's products must offer,
 ``Tool`` and ``Expression``, stands beside the workflow they are part of.)"""
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from hepflow.model.events import ExecutorEvent
+from hepflow.model.portable import Graph
 from hepflow.model.task import Attempt
+from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
 
 
@@ -51,6 +53,24 @@ class Language(Protocol):
 
 
 Loader: TypeAlias = Callable[[Path, LoadOptions], Workflow]
+
+
+class Exporter(Protocol):
+    """Writes a native recipe in another language."""
+
+    def export(
+        self, recipe: Graph, inputs: Values, locate: Callable[[File | Directory], str]
+    ) -> Mapping[str, str]:
+        """The documents, name -> text; the first is the one to run.
+
+        Args:
+            inputs: the values there are; inputs that are required may be missing.
+            locate: the reference under which the documents name a file.
+
+        Raises:
+            RecipeError: at every place of the recipe that has no exact counterpart.
+        """
+        ...
 
 
 class Sink(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from hepflow.model.values import File, Value, Values
+from hepflow.model.values import Directory, File, Value, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Output:
             function's returned value of that name.
         many: every match of the pattern, sorted by name, rather than exactly one file.
         directory: the output is a directory.
+        either: it may be a file or a directory, whatever is there (``directory`` does not count).
         read: take the content as the value instead of the file.
         optional: absence gives ``null`` instead of a failure.
     """
@@ -91,6 +92,49 @@ class Output:
     directory: bool = False
     read: Read = Read.FILE
     optional: bool = False
+    either: bool = False
+
+
+FOLDER: Final = "/@hepflow/out"
+SCRATCH: Final = "/@hepflow/tmp"
+INPUTS: Final = "/@hepflow/in"
+"""What stands for a task's own folders until an executor knows where they are: the one it runs in
+and leaves its outputs in, one for what it forgets, and one beside it for the files it is given.
+
+They may occur anywhere inside words of an ``Argv``, values of ``env``, ``texts`` and ``stdin`` of a
+*confined* task, and are replaced there as text. A task's folder does not exist, and its place is not
+known, when it is planned: a second attempt has another one, and on a worker node it is elsewhere.
+"""
+
+
+class Staged(NamedTuple):
+    """A file or directory placed for a task before it starts.
+
+    Args:
+        what: the file or directory; one without a location is an empty directory to be made.
+        path: relative to the task's folder, or below ``INPUTS``. Any other absolute path is one
+            inside the task's container.
+        writable: a copy of its own that the task may change, rather than a link.
+    """
+
+    what: File | Directory
+    path: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The image a task runs in.
+
+    Args:
+        image: reference, as the site's container runtime takes it.
+        folder: where the task's folder appears inside; empty where it does not matter.
+        network: whether the task may reach the network.
+    """
+
+    image: str
+    folder: str = ""
+    network: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +146,31 @@ class Task:
         outputs: what it must leave behind.
         resources: what it asks for.
         env: variables on top of the executor's own environment.
-        stage: files to place in the folder under a relative name before the start.
-        texts: small text files (name -> content) to write in the folder before the start.
-        container: image reference; empty for none.
+        stage: files and directories to place before the start.
+        texts: small text files (path as of ``Staged``, content) to write before the start.
+        container: the image to run in; ``None`` for none.
+        stdin: the path of a file to read as standard input; empty for none.
+        stdout: where standard output goes, relative to the folder; empty for the log.
+        stderr: likewise.
+        success: the exit codes that mean success.
+        confined: its environment is ``PATH`` and ``env`` alone, with ``HOME`` its folder and
+            ``TMPDIR`` a scratch folder of its own; the words for its folders are replaced.
+        memo: what its tool wants back when it collects; never leaves the head.
     """
 
     command: Shell | Argv | Call
     outputs: tuple[Output, ...] = ()
     resources: Resources = Resources()
     env: Mapping[str, str] = field(default_factory=dict)
-    stage: tuple[tuple[File, str], ...] = ()
+    stage: tuple[Staged, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
-    container: str = ""
+    container: Container | None = None
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    success: tuple[int, ...] = (0,)
+    confined: bool = False
+    memo: object = field(default=None, compare=False, repr=False)
 
 
 class Attempt(NamedTuple):

@@ -21,6 +21,9 @@ class File:
         size: bytes; -1 while unknown.
         basename: the name a program sees; the last component of ``location`` when empty.
         secondary: files that travel with this one (an index beside its data).
+        format: the identifier of its format, as an ontology writes it; empty when nobody said.
+        contents: the whole text of a *literal*, a file that stands nowhere yet (its ``location`` is
+            empty); ``None`` for every other file.
     """
 
     location: str
@@ -28,6 +31,8 @@ class File:
     size: int = -1
     basename: str = ""
     secondary: tuple[File | Directory, ...] = ()
+    format: str = ""
+    contents: str | None = None
 
     @property
     def name(self) -> str:
@@ -36,12 +41,18 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory; ``digest`` covers the relative names and contents of all files below it."""
+    """One directory; ``digest`` covers the relative names and contents of all files below it.
+
+    Args:
+        listing: what a *literal* holds, a directory that stands nowhere yet (its ``location`` is
+            empty): each entry under its ``name``. ``None`` for every other directory.
+    """
 
     location: str
     digest: str = ""
     size: int = -1
     basename: str = ""
+    listing: tuple[File | Directory, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -91,12 +102,21 @@ def canonical(value: Value, shorten: Callable[[str], str] | None = None) -> str:
     if kind is bool:
         return "true" if value else "false"
     if isinstance(value, File):
-        text = f"file:{value.digest}:{encode_basestring_ascii(value.name)}"
+        if value.contents is not None:
+            text = f"text:{encode_basestring_ascii(value.contents)}"
+        else:
+            text = f"file:{value.digest}"
+        text += f":{encode_basestring_ascii(value.name)}"
+        if value.format:
+            text += f":{encode_basestring_ascii(value.format)}"
         if value.secondary:
             text += "+" + canonical(list(value.secondary))
         return text
     if isinstance(value, Directory):
-        return f"dir:{value.digest}:{encode_basestring_ascii(value.name)}"
+        name = encode_basestring_ascii(value.name)
+        if value.listing is not None:
+            return f"listing:{name}{canonical(list(value.listing))}"
+        return f"dir:{value.digest}:{name}"
     if isinstance(value, Mapping):
         items = sorted(value.items())
         return (
@@ -120,12 +140,16 @@ def is_unknown(value: Value) -> bool:
 
 
 def files_in(value: Value) -> Iterator[File | Directory]:
-    """Every file and directory a value holds, in order, secondary files after their own."""
+    """Every file and directory a value holds, in order, secondary files after their own and what a
+    literal directory lists after it."""
     if isinstance(value, File):
         yield value
-        yield from value.secondary
+        for item in value.secondary:
+            yield from files_in(item)
     elif isinstance(value, Directory):
         yield value
+        for item in value.listing or ():
+            yield from files_in(item)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from files_in(item)
@@ -137,11 +161,14 @@ def files_in(value: Value) -> Iterator[File | Directory]:
 def to_json(value: Value) -> object:
     """A value as plain JSON data, files as CWL spells them (``class``, ``location``, ``checksum``)."""
     if isinstance(value, File):
-        entry: dict[str, object] = {
-            "class": "File",
-            "location": value.location,
-            "basename": value.name,
-        }
+        entry: dict[str, object] = {"class": "File"}
+        if value.location:
+            entry["location"] = value.location
+        entry["basename"] = value.name
+        if value.contents is not None:
+            entry["contents"] = value.contents
+        if value.format:
+            entry["format"] = value.format
         if value.size >= 0:
             entry["size"] = value.size
         if value.digest:
@@ -150,7 +177,12 @@ def to_json(value: Value) -> object:
             entry["secondaryFiles"] = [to_json(item) for item in value.secondary]
         return entry
     if isinstance(value, Directory):
-        entry = {"class": "Directory", "location": value.location, "basename": value.name}
+        entry = {"class": "Directory"}
+        if value.location:
+            entry["location"] = value.location
+        entry["basename"] = value.name
+        if value.listing is not None:
+            entry["listing"] = [to_json(item) for item in value.listing]
         if value.digest:
             entry["checksum"] = f"sha256${value.digest}"
         return entry
@@ -161,6 +193,10 @@ def to_json(value: Value) -> object:
     if value is UNKNOWN:
         return {"class": "Unknown"}
     return value
+
+
+def _entries(data: Sequence[object]) -> tuple[File | Directory, ...]:
+    return tuple(from_json(item) for item in data)  # type: ignore[misc]
 
 
 def from_json(data: object) -> Value:
@@ -175,9 +211,13 @@ def from_json(data: object) -> Value:
             basename = "" if location.rstrip("/").rsplit("/", 1)[-1] == basename else basename
             size = data.get("size", -1)
             if kind == "Directory":
-                return Directory(location, digest, size, basename)
-            secondary = tuple(from_json(item) for item in data.get("secondaryFiles", ()))
-            return File(location, digest, size, basename, secondary)  # type: ignore[arg-type]
+                listing = None if location else _entries(data.get("listing", ()))
+                return Directory(location, digest, size, basename, listing)
+            secondary = _entries(data.get("secondaryFiles", ()))
+            contents = None if location else data.get("contents")
+            return File(
+                location, digest, size, basename, secondary, data.get("format", ""), contents
+            )
         return {key: from_json(item) for key, item in data.items()}
     if isinstance(data, list):
         return [from_json(item) for item in data]

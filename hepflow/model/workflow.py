@@ -176,8 +176,13 @@ class Tool(Protocol):
         """
         ...
 
-    def collect(self, task: Task, outcome: Outcome) -> Values:
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         """The step's outputs from what a successful attempt left behind.
+
+        Args:
+            task: the one that ``plan`` gave, its memo included.
+            outcome: how it ended; ``outputs`` has what the task declared.
+            folder: where it ran; files in there need no digest yet.
 
         Raises:
             ValueError: with a sentence that says which output is not as declared.
@@ -216,7 +221,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workflow:
-    """Typed inputs, steps, outputs. Steps need no order; their links give it."""
+    """Typed inputs, steps, outputs. Steps need no order; their links give it.
+
+    Args:
+        prepare: what its language does to the inputs of a run, already of the right types, before
+            the first step sees them (CWL: find secondary files, check formats). Raises RecipeError.
+        read: how its language reads a file of inputs, places in it made absolute; ``None`` for
+            YAML or JSON of ``name: value``. Raises RecipeError.
+    """
 
     name: str
     inputs: tuple[Port, ...] = ()
@@ -224,3 +236,5 @@ class Workflow:
     outputs: Mapping[str, Binding] = field(default_factory=dict)
     doc: str = ""
     source: str = ""
+    prepare: Callable[[Values], Values] | None = None
+    read: Callable[[str], Values] | None = None

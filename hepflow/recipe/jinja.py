@@ -294,7 +294,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class Names:
     """The values a template reads, and how Jinja sees them."""
 
     rows: tuple[_Row, ...]
@@ -317,7 +317,7 @@ class _Names:
         return found
 
 
-def _read(text: str, scope: Scope, faults: Faults, path: Path) -> tuple[Parsed, _Names] | None:
+def _read(text: str, scope: Scope, faults: Faults, path: Path) -> tuple[Parsed, Names] | None:
     """Parses a template and finds its names; ``None`` after noting what is wrong."""
     try:
         parsed = parse(text)
@@ -359,7 +359,7 @@ def _read(text: str, scope: Scope, faults: Faults, path: Path) -> tuple[Parsed, 
         return None
     ports = tuple(dict.fromkeys(row.name for row in rows if row.kind == PORT))
     resources = any(row.kind not in (PORT, OUTPUT) for row in rows)
-    return parsed, _Names(tuple(rows), ports, resources)
+    return parsed, Names(tuple(rows), ports, resources)
 
 
 def _row(chain: Chain, access: Access) -> _Row:
@@ -434,7 +434,7 @@ class JinjaText:
 
     text: str
     mode: str
-    names: _Names
+    names: Names
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -474,7 +474,7 @@ class JinjaValue:
     """One expression, whose value keeps its type."""
 
     text: str
-    read: _Names
+    read: Names
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class PlainTool(NamedTuple):
     def plan(self, inputs: Values, context: PlanContext) -> Task:
         return self.whole().plan(inputs, context)
 
-    def collect(self, task: Task, outcome: Outcome) -> Values:
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         return self.kit.products.collect(task, outcome)
 
     def whole(self) -> CommandTool:

@@ -36,10 +36,12 @@ class Source:
     Args:
         digest: of all files that count.
         module: the file it stands in; empty for what is built into the interpreter.
+        files: all that count.
     """
 
     digest: str
     module: str
+    files: tuple[Path, ...] = ()
 
 
 @cache
@@ -66,7 +68,8 @@ def source_of(function: str, folder: str) -> Source:
     tree = _tree(file)
     if tree is not None and name:
         _check_defined(tree, name.split(".")[0], dotted)
-    return Source(_closure(file, top, roots, Path(folder)), str(file))
+    files, digest = _closure(file, top, roots, Path(folder))
+    return Source(digest, str(file), files)
 
 
 def forget() -> None:
@@ -144,8 +147,10 @@ def _check_defined(tree: ast.Module, name: str, dotted: str) -> None:
         raise NotFound(f"module '{dotted}' has no function '{name}'", name, functions)
 
 
-def _closure(start: Path, top: str, roots: list[Path], folder: Path) -> str:
-    """The digest of a file and of all it imports from its own package or from beside the recipe."""
+def _closure(
+    start: Path, top: str, roots: list[Path], folder: Path
+) -> tuple[tuple[Path, ...], str]:
+    """A file and all it imports from its own package or from beside the recipe, and their digest."""
     seen: dict[Path, str] = {}
     waiting = deque([start])
     while waiting and len(seen) < MOST_FILES:
@@ -162,7 +167,7 @@ def _closure(start: Path, top: str, roots: list[Path], folder: Path) -> str:
     # Names relative to where they were found: moving the project changes nothing.
     bases = [*(root.parent for root in roots), folder]
     lines = sorted(f"{_relative(file, bases)}={digest}" for file, digest in seen.items())
-    return sha256("\n".join(lines).encode()).hexdigest()[:32]
+    return tuple(seen), sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def _relative(file: Path, bases: list[Path]) -> str:

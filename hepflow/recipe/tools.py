@@ -12,9 +12,20 @@ from functools import partial
 from hashlib import sha256
 from typing import Final, Protocol, TypeAlias
 
-from hepflow.model.task import Argv, Call, Outcome, Output, Read, Resources, Shell, Task
+from hepflow.model.task import (
+    Argv,
+    Call,
+    Container,
+    Outcome,
+    Output,
+    Read,
+    Resources,
+    Shell,
+    Staged,
+    Task,
+)
 from hepflow.model.types import ANY, Type, as_type, mismatch
-from hepflow.model.values import LONG_ARRAY, Value, Values, canonical, from_json
+from hepflow.model.values import LONG_ARRAY, Value, Values, canonical, files_in, from_json
 from hepflow.model.workflow import Expression, PlanContext
 from hepflow.recipe.scope import RESOURCES
 from hepflow.recipe.spelling import PathOf, with_paths, words_of
@@ -302,18 +313,25 @@ class CommandTool:
         texts: list[tuple[str, str]] = []
         frame = Frame(inputs, names, asked, path_of, texts)
         command = self.form.command(frame)
+        image = self.container.render(frame)
         return Task(
             command,
             outputs,
             resources,
             {name: template.render(frame) for name, template in self.env} if self.env else {},
-            (),
+            _mounted(inputs) if image else (),
             tuple(texts),
-            self.container.render(frame),
+            Container(image) if image else None,
         )
 
-    def collect(self, task: Task, outcome: Outcome) -> Values:
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         return self.products.collect(task, outcome)
+
+
+def _mounted(inputs: Values) -> tuple[Staged, ...]:
+    """The files of a command in a container, which names them by their own paths."""
+    found = (file for value in inputs.values() for file in files_in(value))
+    return tuple(dict.fromkeys(Staged(file, file.location) for file in found if file.location))
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +368,7 @@ class PythonTool:
             if output.path:
                 offered[output.port] = output.path
         frame = Frame(inputs, {}, told(resources) if self.env else {}, path_of, [])
+        image = self.container.render(frame)
         return Task(
             Call(self.function, arguments, offered, self.path),
             outputs,
@@ -357,10 +376,10 @@ class PythonTool:
             {name: template.render(frame) for name, template in self.env} if self.env else {},
             (),
             (),
-            self.container.render(frame),
+            Container(image) if image else None,
         )
 
-    def collect(self, task: Task, outcome: Outcome) -> Values:
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         return self.products.collect(task, outcome)
 
 

@@ -29,13 +29,14 @@ _STATES: Final = {None: TaskState.SUCCEEDED.value, Reason.CANCELLED: TaskState.C
 class Open:
     """An attempt in flight: what the engine, the executor and the store call it."""
 
-    __slots__ = ("attempt", "identity", "row", "task")
+    __slots__ = ("attempt", "folder", "identity", "row", "task")
 
-    def __init__(self, attempt: str, task: Task, identity: Identity, row: int) -> None:
+    def __init__(self, attempt: str, task: Task, identity: Identity, row: int, folder: str) -> None:
         self.attempt = attempt
         self.task = task
         self.identity = identity
         self.row = row
+        self.folder = folder
 
 
 def folder_of(attempt: str) -> str:
@@ -87,6 +88,7 @@ class Books:
         """Notes the intent to submit, and gives what the executor needs."""
         task = submit.task
         folder = folder_of(submit.attempt) if needs_folder(task) else ""
+        place = f"{self._work}/{folder}" if folder else ""
         number = int(submit.attempt.rpartition("#")[2])
         self.batch.intents.append(
             Intent(
@@ -95,8 +97,13 @@ class Books:
                 time.time(),
             )
         )  # fmt: skip
-        self.open[submit.attempt] = Open(submit.attempt, task, identity, row)
-        return Attempt(submit.attempt, task, f"{self._work}/{folder}" if folder else "")
+        self.open[submit.attempt] = Open(submit.attempt, task, identity, row, place)
+        return Attempt(submit.attempt, task, place)
+
+    def adopt(self, submit: Submit, identity: Identity, row: int, name: str) -> None:
+        """Notes that an attempt goes on which an earlier head began under this name."""
+        folder = f"{self._work}/{folder_of(name)}" if needs_folder(submit.task) else ""
+        self.open[submit.attempt] = Open(submit.attempt, submit.task, identity, row, folder)
 
     def started(self, attempt: str, where: str, log: str) -> None:
         entry = self.open.get(attempt)

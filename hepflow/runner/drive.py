@@ -34,6 +34,7 @@ from hepflow.runner.loop import Loop
 from hepflow.runner.planner import Planner
 from hepflow.runner.sharing import Sharing
 from hepflow.runner.telling import Telling
+from hepflow.staging.checks import settled
 from hepflow.store.writer import RunWriter, Unfinished
 
 OTHERS_S: Final = 0.2
@@ -230,9 +231,10 @@ class Runner:
         entry = self._books.open[attempt]
         if outcome.reason is None:
             try:
-                collected = entry.identity.tool.collect(entry.task, outcome)
+                collected = entry.identity.tool.collect(entry.task, outcome, entry.folder)
                 if collected is not outcome.outputs:
-                    outcome = replace(outcome, outputs=collected)
+                    outputs, stamps = settled(collected, outcome.outputs, outcome.stamps)
+                    outcome = replace(outcome, outputs=outputs, stamps=stamps)
             except ValueError as error:
                 outcome = replace(outcome, reason=Reason.OUTPUT, message=str(error), outputs={})
         if outcome.reason is not None and outcome.reason is not Reason.CANCELLED:
@@ -314,7 +316,7 @@ class Runner:
         identity = self._planner.identities[submit.invocation]
         old = f"{found.task}#{found.number}"
         self._aliases[old] = submit.attempt
-        self._books.open[submit.attempt] = Open(submit.attempt, submit.task, identity, found.id)
+        self._books.adopt(submit, identity, found.id, old)
         early = self._early.pop(old, None)
         if early is not None:
             self._pending.extend(self._heard(early))

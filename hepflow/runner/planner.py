@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from hepflow.model.events import Answered, Event, Expanded, Invocation, Plan, Planned, Unplannable
 from hepflow.model.task import Task
-from hepflow.model.values import Directory, File, Value, Values
+from hepflow.model.values import Value, Values
 from hepflow.model.workflow import PlanContext, SubWorkflow, Tool
+from hepflow.runner.literals import Literals
 from hepflow.staging.checks import Memory, first_fault
 from hepflow.store.codec import Expected, revive
+from hepflow.store.database import LITERALS
 from hepflow.store.records import step_of
 from hepflow.store.results import Results, Stored
 
@@ -51,20 +53,12 @@ class Rules:
         return (cache and (own or self.reuse)) or (own and result.task == name)
 
 
-def path_of(file: File | Directory) -> str:
-    """Where a task on this machine finds a file."""
-    return file.location
-
-
-CONTEXT = PlanContext(path_of)
-
-
 class Planner:
     """Answers Plan actions, many at a time.
 
     Args:
         results: what the store has.
-        rules: what of it may be used.
+        rules: what of it may be used. Without a run in them nothing is ever written.
         root: the folder stored paths are relative to, with a trailing slash.
     """
 
@@ -72,6 +66,8 @@ class Planner:
         self._results = results
         self._rules = rules
         self._root = root
+        literals = Literals(f"{root}{LITERALS}", write=bool(rules.run))
+        self._context = PlanContext(literals.path_of)
         self.memory = Memory(results.digests)
         self.identities: dict[Invocation, Identity] = {}
         self.reused: list[tuple[str, int]] = []
@@ -129,7 +125,7 @@ class Planner:
 
     def _plan(self, plan: Plan, inputs: Values, identity: Identity) -> Event:
         try:
-            planning = plan.tool.plan(inputs, CONTEXT)
+            planning = plan.tool.plan(inputs, self._context)
         except ValueError as error:
             return Unplannable(plan.invocation, str(error))
         if isinstance(planning, Task):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from hepflow.model.values import Directory, File, Value
+from hepflow.model.values import Directory, File, Value, Values, files_in
 from hepflow.staging.digests import Stamp, digest_directory, digest_file, stamp_of
 
 
@@ -72,28 +72,83 @@ class Memory:
         Raises:
             ValueError: a file is missing or cannot be read, with a sentence that says which.
         """
-        if isinstance(value, File):
-            if value.digest or "://" in value.location:
-                return value
-            try:
-                digest, size = self.digest(value.location)
-            except IsADirectoryError:
-                raise ValueError(f"{value.location} is a directory, a File is expected") from None
-            except OSError as error:
-                raise ValueError(f"cannot read {value.location}: {error.strerror}") from None
-            return replace(value, digest=digest, size=size)
-        if isinstance(value, Directory):
-            return value if value.digest else _with_digest(value)
-        if isinstance(value, Mapping):
-            return {key: self.with_digests(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.with_digests(item) for item in value]
-        return value
+        return _completed(value, self._read)
+
+    def _read(self, entry: File | Directory) -> tuple[str, int]:
+        if isinstance(entry, File):
+            return self.digest(entry.location)
+        tree = digest_directory(entry.location)
+        return tree.digest, tree.size
 
 
-def _with_digest(value: Directory) -> Directory:
+def settled(
+    outputs: Values, found: Values, stamps: Mapping[str, Stamp]
+) -> tuple[Values, Mapping[str, Stamp]]:
+    """Outputs as a tool collected them, with digest and size of every file, and the files' stamps.
+
+    Args:
+        outputs: as collected; files in there may have no digest yet.
+        found: files that the executor has digested.
+        stamps: of those, by path.
+
+    Raises:
+        ValueError: a file is missing or cannot be read, with a sentence that says which.
+    """
+    if not any(_is_unread(entry) for value in outputs.values() for entry in files_in(value)):
+        return outputs, stamps
+    known = {entry.location: entry for value in found.values() for entry in files_in(value)}
+    more = dict(stamps)
+
+    def read(entry: File | Directory) -> tuple[str, int]:
+        there = known.get(entry.location)
+        if there is not None and type(there) is type(entry):
+            return there.digest, there.size
+        if isinstance(entry, File):
+            facts = os.stat(entry.location)
+            digest = digest_file(entry.location, facts)
+            more[entry.location] = stamp_of(facts)
+            return digest, facts.st_size
+        tree = digest_directory(entry.location)
+        more.update(tree.stamps)
+        return tree.digest, tree.size
+
+    return {port: _completed(value, read) for port, value in outputs.items()}, more
+
+
+def _is_unread(entry: File | Directory) -> bool:
+    """Whether a file or directory of this machine has no digest."""
+    return not entry.digest and bool(entry.location) and "://" not in entry.location
+
+
+def _completed(value: Value, read: Callable[[File | Directory], tuple[str, int]]) -> Value:
+    """A value with digest and size of every file in it, asked of ``read`` where they lack."""
+    if isinstance(value, (File, Directory)):
+        return _completed_entry(value, read)
+    if isinstance(value, Mapping):
+        return {key: _completed(item, read) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_completed(item, read) for item in value]
+    return value
+
+
+def _completed_entry(
+    entry: File | Directory, read: Callable[[File | Directory], tuple[str, int]]
+) -> File | Directory:
+    if isinstance(entry, File):
+        if entry.secondary:
+            more = tuple(_completed_entry(item, read) for item in entry.secondary)
+            entry = replace(entry, secondary=more)
+    elif entry.listing is not None:
+        inner = tuple(_completed_entry(item, read) for item in entry.listing)
+        return replace(entry, listing=inner)
+    if not _is_unread(entry):
+        return entry
     try:
-        tree = digest_directory(value.location)
+        digest, size = read(entry)
+    except IsADirectoryError:
+        raise ValueError(f"{entry.location} is a directory, a File is expected") from None
+    except NotADirectoryError:
+        raise ValueError(f"{entry.location} is a file, a Directory is expected") from None
     except OSError as error:
-        raise ValueError(f"cannot read directory {value.location}: {error.strerror}") from None
-    return replace(value, digest=tree.digest, size=tree.size)
+        raise ValueError(f"cannot read {entry.location}: {error.strerror}") from None
+    return replace(entry, digest=digest, size=size)

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -101,12 +100,17 @@ class _Publisher:
         for index, (item, own) in enumerate(zip(values, names, strict=True)):
             name = own if distinct else f"{index}-{own}"
             target = f"{folder}/{name}"
-            if type(item) is File and not item.secondary and target in self._earlier:
+            if (
+                type(item) is File
+                and item.contents is None
+                and not item.secondary
+                and target in self._earlier
+            ):
                 # The usual case of a run that had nothing to do: the very file is there already.
                 facts = os.stat(item.location)
                 if there.get(name) == facts.st_ino and device == facts.st_dev:
                     self._placed.add(target)
-                    placed.append(File(target, item.digest, item.size))
+                    placed.append(File(target, item.digest, item.size, "", (), item.format))
                     continue
             placed.append(self._value(item, str(index), folder, name))
         return placed
@@ -123,13 +127,17 @@ class _Publisher:
             count += 1
         self._placed.add(target)
         if isinstance(value, Directory):
-            self._place_directory(value.location, target)
+            if value.listing is None:
+                self._place_directory(value.location, target)
+            else:
+                self._make_directory(value.listing, port, target)
             return Directory(target, value.digest, value.size)
-        self._place_file(value.location, target)
-        if not value.secondary:
-            return File(target, value.digest, value.size)
+        if value.contents is None:
+            self._place_file(value.location, target)
+        else:
+            self._write(value.contents, target)
         secondary = tuple(self._value(item, port, folder) for item in value.secondary)
-        return replace(value, location=target, basename="", secondary=secondary)  # type: ignore[arg-type]
+        return File(target, value.digest, value.size, "", secondary, value.format)  # type: ignore[arg-type]
 
     def _place_file(self, source: str, target: str) -> None:
         if target in self._earlier:
@@ -142,6 +150,24 @@ class _Publisher:
         _unlink(fresh)
         _link_or_copy(source, fresh)
         os.replace(fresh, target)
+
+    def _write(self, text: str, target: str) -> None:
+        if target not in self._earlier:
+            self._refuse_foreign(target)
+        head, _, tail = target.rpartition("/")
+        fresh = f"{head}/.{tail}.new"
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(fresh, target)
+
+    def _make_directory(self, listing: Sequence[File | Directory], port: str, target: str) -> None:
+        """A directory that stands nowhere yet, from what it is to hold."""
+        if target in self._earlier:
+            _remove(target)
+        self._refuse_foreign(target)
+        os.makedirs(target)
+        for item in listing:
+            self._value(item, port, target, item.name)
 
     def _place_directory(self, source: str, target: str) -> None:
         if target in self._earlier:

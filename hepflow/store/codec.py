@@ -27,6 +27,9 @@ class Expected(NamedTuple):
 # json.dumps would make an encoder anew at each call with separators of one's own.
 _to_text = json.JSONEncoder(separators=(",", ":")).encode
 
+_RARE = {"x", "m", "c"}
+"""Keys that few files have: secondary files, format, contents."""
+
 _SAFE = {str, int, float, bool, type(None)}
 
 
@@ -54,13 +57,17 @@ def _encoded(value: Value, stamps: Mapping[str, Stamp], root: str) -> object:
             entry["b"] = value.basename
         if value.secondary:
             entry["x"] = [_encoded(item, stamps, root) for item in value.secondary]
+        if value.format:
+            entry["m"] = value.format
+        if value.contents is not None:
+            entry["c"] = value.contents
         return {"\0": entry}
     if isinstance(value, Directory):
         below = value.location.rstrip("/") + "/"
         inside = {
             path.removeprefix(below): stamp
             for path, stamp in stamps.items()
-            if path.startswith(below)
+            if path.startswith(below) and value.listing is None
         }
         entry = {
             "p": value.location.removeprefix(root),
@@ -70,6 +77,8 @@ def _encoded(value: Value, stamps: Mapping[str, Stamp], root: str) -> object:
         }
         if value.basename:
             entry["b"] = value.basename
+        if value.listing is not None:
+            entry["l"] = [_encoded(item, stamps, root) for item in value.listing]
         return {"\0": entry}
     if isinstance(value, Mapping):
         return {_escaped(key): _encoded(item, stamps, root) for key, item in value.items()}
@@ -116,7 +125,8 @@ def _revived(data: object, root: str, expected: list[Expected]) -> Value:
 
 
 def _absolute(path: str, root: str) -> str:
-    return path if path.startswith("/") or "://" in path else root + path
+    """A location; one of nowhere stays empty."""
+    return path if path.startswith("/") or "://" in path or not path else root + path
 
 
 def _file(entry: Mapping[str, Any], root: str, expected: list[Expected]) -> File:
@@ -125,10 +135,11 @@ def _file(entry: Mapping[str, Any], root: str, expected: list[Expected]) -> File
     stamp = entry.get("t")
     if stamp is not None:
         expected.append(Expected(location, tuple(stamp), digest))
-    if "x" not in entry:
-        return File(location, digest, entry["s"], entry.get("b", ""))
-    secondary = tuple(_revived(item, root, expected) for item in entry["x"])
-    return File(location, digest, entry["s"], entry.get("b", ""), secondary)  # type: ignore[arg-type]
+    size, name = entry["s"], entry.get("b", "")
+    if entry.keys().isdisjoint(_RARE):
+        return File(location, digest, size, name)
+    secondary = tuple(_revived(item, root, expected) for item in entry.get("x", ()))
+    return File(location, digest, size, name, secondary, entry.get("m", ""), entry.get("c"))  # type: ignore[arg-type]
 
 
 def _directory(entry: Mapping[str, Any], root: str, expected: list[Expected]) -> Directory:
@@ -136,4 +147,7 @@ def _directory(entry: Mapping[str, Any], root: str, expected: list[Expected]) ->
     for name, stamp in entry["t"].items():
         # A file inside has no digest of its own here: a changed stamp means a changed directory.
         expected.append(Expected(f"{location}/{name}", tuple(stamp), ""))
-    return Directory(location, entry["d"], entry["s"], entry.get("b", ""))
+    listing = entry.get("l")
+    if listing is not None:
+        listing = tuple(_revived(item, root, expected) for item in listing)
+    return Directory(location, entry["d"], entry["s"], entry.get("b", ""), listing)

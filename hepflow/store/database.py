@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from hepflow.model.errors import StoreError, UsageError
 
 VERSION: Final = 1
 FOLDER: Final = ".hepflow"
+LITERALS: Final = "literals"
 
 _TABLES: Final = """
 CREATE TABLE run (
@@ -111,6 +112,8 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
             ignore = place.folder / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+            if not place.exists():
+                _create(place)
         elif not place.exists():
             raise UsageError.of(
                 "HF300", "there is no store here, so nothing was run yet",
@@ -123,8 +126,6 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-65536")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0 and create:
-            found = _create(connection, place)
     if found != VERSION:
         connection.close()
         raise StoreError.of(
@@ -135,21 +136,25 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection, place: Place) -> int:
-    """Makes the tables, one process at a time: SQLite does not wait for a lock while it changes the
-    journal's mode, it fails."""
+def _create(place: Place) -> None:
+    """Makes the store, one process at a time, under another name: whoever looks finds it whole or not
+    at all, also when this process is killed in the middle."""
     with open(place.folder / "locks" / "store", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have been first while this one waited.
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if place.exists():
+            return  # another process was first while this one waited
+        fresh = place.folder / "fresh.sqlite"
+        for stale in place.folder.glob(f"{fresh.name}*"):
+            stale.unlink()
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN")
             for statement in _TABLES.split(";"):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
             connection.execute("COMMIT")
-    return VERSION
+        fresh.rename(place.database)
 
 
 def hold(place: Place, run: int) -> int:

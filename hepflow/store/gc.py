@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hepflow.model.errors import UsageError
-from hepflow.store.database import Place, connect, errors_in_words, is_alive
+from hepflow.store.database import LITERALS, Place, connect, errors_in_words, is_alive
 from hepflow.store.reader import runs
 from hepflow.store.records import RunState
 from hepflow.store.results import RUN_SHIFT
@@ -65,7 +65,8 @@ def collect_garbage(
             )
             if number not in needed
         ]
-        doomed = _folders(place, [folder for _, folder in gone if folder])
+        # Literals are written again by whoever plans with them.
+        doomed = _folders(place, [LITERALS, *(folder for _, folder in gone if folder)])
         files, freed = 0, 0
         for folder in doomed:
             count, size = _weigh(folder)

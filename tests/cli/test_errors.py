@@ -85,7 +85,10 @@ def test_errors_are_json_too_where_json_is_asked(fake: Any, call: Call) -> None:
         (["nowhere/x.yaml"], ["there is no folder 'nowhere' either"]),
         (["lfi/two_moons"], ["hepflow recipes copy lfi/two_moons"]),
         (["numbers.yaml", "n"], ["'n' is not of the form NAME=VALUE", "write name=value"]),
-        (["numbers.yaml", "numbers.yaml"], ["given as --inputs numbers.yaml"]),
+        (
+            ["numbers.yaml", "job.yml"],
+            ["'job.yml' is not of the form", "there is no file 'job.yml'"],
+        ),
         (["numbers.yaml", "n=1", "n=2"], ["'n' is given twice"]),
         (["numbers.yaml", "--set", "x"], ["'x' is not of the form --set"]),
         (["numbers.yaml", "--inputs", "none.yaml"], ["there is no file 'none.yaml'"]),

@@ -39,6 +39,22 @@ def test_run_passes_inputs_changes_and_limits_on(fake: Any, call: Call, project:
     )  # fmt: skip
 
 
+def test_a_word_that_is_a_file_gives_inputs(fake: Any, call: Call) -> None:
+    for name in ("first.json", "second.yml"):
+        Path(name).write_text("{}")
+    ended = call("run", "numbers.yaml", "first.json", "n=7", "--inputs", "second.yml")
+    assert ended.status == 0, ended.err
+    _, files, values = fake.called("read_inputs")["args"]
+    assert files == (Path("first.json"), Path("second.yml"))
+    assert values == {"n": "7"}
+
+
+def test_the_part_to_run_may_stand_behind_the_file(fake: Any, call: Call) -> None:
+    assert call("run", "numbers.yaml#part").status == 0
+    path, options = fake.called("load")["args"]
+    assert (path, options.target) == (Path("numbers.yaml"), "part")
+
+
 def test_run_tells_outputs_on_stdout_and_the_rest_on_stderr(fake: Any, call: Call) -> None:
     ended = call("run", "numbers.yaml")
     assert ended.status == 0

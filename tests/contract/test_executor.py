@@ -25,6 +25,7 @@ from hepflow.model.task import (
     Reason,
     Resources,
     Shell,
+    Staged,
     Task,
 )
 from hepflow.model.values import Directory, File, Value
@@ -261,7 +262,7 @@ def test_inputs_are_placed_before_the_start(bench: Bench, tmp_path: Path) -> Non
     task = shell(
         "cat in/data.txt note.txt > o",
         Output("o", "o", read=Read.TEXT),
-        stage=((File(str(data)), "in/data.txt"),),
+        stage=(Staged(File(str(data)), "in/data.txt"),),
         texts=(("note.txt", "+note"),),
     )
     assert bench.run(task).outputs["o"] == "content+note"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -44,7 +45,7 @@ class Compute:
     def plan(self, inputs: Values, context: PlanContext) -> Planning:
         return Task(Shell(self.fingerprint(inputs)))
 
-    def collect(self, task: Task, outcome: Outcome) -> Values:
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         return outcome.outputs
 
 
@@ -89,14 +90,13 @@ def reference(step: Step, bound: Mapping[str, Value]) -> Value:
     return _fold(flat, [len(array) for array in arrays])
 
 
-def _fold(flat: list[Value], sizes: list[int]) -> Value:
-    for size in reversed(sizes[1:]):
-        flat = (
-            [flat[i : i + size] for i in range(0, len(flat), size)]
-            if size
-            else [[] for _ in range(sizes[0])]
-        )
-    return flat
+def _fold(flat: list[Value], sizes: list[int]) -> list[Value]:
+    if len(sizes) == 1:
+        return flat
+    below = math.prod(sizes[1:])
+    return [
+        _fold(flat[row * below : (row + 1) * below], sizes[1:]) for row in range(sizes[0])
+    ]
 
 
 class World:

@@ -68,19 +68,6 @@ def test_a_directorys_digest_shows_every_change(tmp_path: Path, change: str) -> 
     assert digest_directory(str(tmp_path)).digest != before
 
 
-def test_a_folder_is_made_with_its_parents_once(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b"
-    folder.prepare(str(path), [["x/y.txt", "hé"]], [["/etc/hosts", "in/hosts"]])
-    assert (path / "x" / "y.txt").read_text(encoding="utf-8") == "hé"
-    assert (path / "in" / "hosts").is_symlink()
-    with pytest.raises(OSError, match="not empty"):
-        folder.prepare(str(path), [], [])
-    with pytest.raises(OSError, match="inside"):
-        folder.prepare(str(tmp_path / "c"), [["../y", ""]], [])
-    (tmp_path / "d").mkdir()
-    folder.prepare(str(tmp_path / "d"), [], [])
-
-
 def test_large_outputs_are_left_for_later(tmp_path: Path) -> None:
     (tmp_path / "o").write_bytes(b"x" * 11)
     with pytest.raises(folder.Large):
@@ -114,3 +101,56 @@ def test_many_names_are_not_all_told(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(folder.Missing, match="no file at all"):
         folder.collect(str(tmp_path / "none"), [["o", "o", 0]], -1)
+
+
+def names(path: Path, pattern: str) -> list[str]:
+    """What a pattern of glob(3) finds, in order."""
+    flags = folder.MANY | folder.OPTIONAL | folder.EITHER
+    _values, files = folder.collect(str(path), [["o", pattern, flags]], -1)
+    return [os.path.relpath(entry[2], path) for entry in files]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*", ["B", "a", "a[1]", "a\\b", "d", "é"]),
+        (".*", [".hidden"]),
+        ("[!a]", ["B", "d", "é"]),
+        ("[^a]", ["B", "d", "é"]),
+        ("[[:lower:]]", ["a", "d"]),
+        ("[[:upper:][:digit:]]", ["B"]),
+        ("a\\[1\\]", ["a[1]"]),
+        ("a\\\\*", ["a\\b"]),
+        ("a[[]1]", ["a[1]"]),
+        ("**/x", ["d/x"]),
+        ("d/*", ["d/e", "d/x"]),
+        ("d/", ["d"]),
+        (".", ["."]),
+        ("?", ["B", "a", "d", "é"]),
+        ("absent", []),
+    ],
+)
+def test_patterns_of_files_or_directories_are_those_of_posix(
+    tmp_path: Path, pattern: str, found: list[str]
+) -> None:
+    for name in ("a", "B", "é", "a[1]", "a\\b", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "x").touch()
+    (tmp_path / "d" / "e" / "x").touch()
+    assert names(tmp_path, pattern) == found
+
+
+def test_a_few_small_matches_are_digested_at_once_and_many_are_left_for_later(
+    tmp_path: Path,
+) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}").write_bytes(b"xx")
+    wanted = [["o", "*", folder.MANY]]
+    assert len(folder.collect(str(tmp_path), wanted, 6)[1]) == 3
+    with pytest.raises(folder.Large):
+        folder.collect(str(tmp_path), wanted, 5)
+    for n in range(folder.MOST_AT_ONCE):
+        (tmp_path / f"more{n}").touch()
+    with pytest.raises(folder.Large):
+        folder.collect(str(tmp_path), wanted, 1 << 20)

@@ -180,9 +180,3 @@ def test_dropping_forgets_only_what_waits() -> None:
     assert site.ledger.drop({"a0", "a2", "unknown"}) == ["a2"]
     assert site.end("a0") == ["a1"]
     assert site.end("a1") == ["a3"]
-
-
-def test_a_container_is_refused() -> None:
-    task = Task(Shell("true"), container="docker.io/library/python")
-    why = Site().ledger.refusal(Attempt("a", task))
-    assert "container image 'docker.io/library/python'" in why

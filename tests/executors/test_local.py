@@ -308,6 +308,7 @@ def test_worker_programs_load_next_to_nothing(tmp_path: Path) -> None:
         "hepflow.executors",
         "hepflow.executors.folder",
         "hepflow.executors.launcher",
+        "hepflow.executors.placing",
         "hepflow.executors.pyworker",
         "hepflow.executors.report",
         "hepflow.executors.spawning",

@@ -90,4 +90,4 @@ def collected(workflow: Workflow, name: str, outputs: Mapping[str, Value]) -> Ma
     """The step's outputs from what its task left behind."""
     tool = step(workflow, name).run
     assert not isinstance(tool, Workflow)
-    return tool.collect(planned(workflow, name), Outcome(outputs=outputs))
+    return tool.collect(planned(workflow, name), Outcome(outputs=outputs), "/work")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hepflow.model.protocols import LoadOptions
-from hepflow.model.task import Argv, Output, Read, Resources
+from hepflow.model.task import Argv, Container, Output, Read, Resources
 from hepflow.model.values import File, Value
 from hepflow.model.workflow import Binding, Merge, Pick, Ref, Retry, Scatter, Workflow
 from hepflow.recipe import NativeLanguage, starter
@@ -258,7 +258,7 @@ def test_resources_env_container_and_retries(load: Load) -> None:
     task = planned(workflow, "b", i=2)
     assert task.resources == Resources(2.0, 6144, 1024, 2, "a100", 3600.0)
     assert task.env == {"A": "1", "B": "2 x", "C": "true"}
-    assert task.container == "base"
+    assert task.container == Container("base")
     assert shell(workflow, "b", i=2) == "run -j 2 -m 6144"
     found = step(workflow, "b")
     assert (found.retry, found.cache, found.limit) == (Retry(3, 60.0, 2.0), False, 4)

@@ -126,3 +126,33 @@ def test_several_runs_may_publish_into_one_folder_at_once(source: Path, tmp_path
         assert process.returncode == 0, said.decode()
     assert len(list((tmp_path / "out/all").iterdir())) == 200
     assert (tmp_path / "out/x.txt").read_text() == "0"
+
+
+def test_literals_are_written_and_files_keep_their_format(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    inner = Directory("", basename="in", listing=(made(source, "x.txt"),))
+    text = File("", basename="cuts.txt", contents="pt > 20 é\n", format="http://f")
+    tree = Directory("", basename="tree", listing=(text, inner))
+    bam = made(source, "a.bam")
+    for _ in range(2):  # what an earlier run placed is replaced
+        published = publish(
+            {"t": text, "d": tree, "bam": File(bam.location, "d" * 64, 7, format="f:bam")}, out
+        )
+    assert (out / "cuts.txt").read_text() == "pt > 20 é\n"
+    assert (out / "tree/cuts.txt").read_text() == "pt > 20 é\n"
+    assert (out / "tree/in/x.txt").read_text() == "content"
+    assert isinstance(published["bam"], File)
+    assert published["bam"].format == "f:bam"
+    listing = json.loads((out / "outputs.json").read_text())
+    assert (listing["t"]["format"], listing["bam"]["format"]) == ("http://f", "f:bam")
+
+
+def test_a_directory_may_travel_with_a_file(source: Path, tmp_path: Path) -> None:
+    made(source, "index/part")
+    index = Directory(str(source / "index"), "e" * 64)
+    bam = File(made(source, "a.bam").location, "d" * 64, 7, secondary=(index,))
+    published = publish({"bam": bam}, tmp_path / "out")
+    assert (tmp_path / "out/index/part").read_text() == "content"
+    found = published["bam"]
+    assert isinstance(found, File)
+    assert [location(item) for item in found.secondary] == [str(tmp_path / "out/index")]

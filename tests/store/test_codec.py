@@ -22,12 +22,20 @@ files = st.builds(
     st.just("d" * 64),
     st.integers(0, 2**40),
     st.sampled_from(["", "other.txt"]),
+    st.just(()) | st.just((File("/data/index", "d" * 64, 1), Directory("/data/dir", "e" * 64, 1))),
+    st.sampled_from(["", "http://edamontology.org/format_1929"]),
+)
+literals = st.builds(
+    File, st.just(""), st.just(""), st.just(-1), names, st.just(()), st.just(""), st.text()
 )
 directories = st.builds(
     Directory,
     st.builds(lambda name: f"{ROOT}work/1/{name}", names),
     st.just("e" * 64),
     st.integers(0, 9),
+)
+listings = st.builds(
+    Directory, st.just(""), st.just(""), st.just(-1), names, st.tuples(files, literals, directories)
 )
 values = st.recursive(
     st.none()
@@ -36,7 +44,9 @@ values = st.recursive(
     | st.floats(allow_nan=False)
     | st.text()
     | files
-    | directories,
+    | directories
+    | literals
+    | listings,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
@@ -65,6 +75,19 @@ def test_a_project_may_be_moved() -> None:
     moved = decode(text, "/elsewhere/.hepflow/")
     assert moved["x"] == File("/elsewhere/.hepflow/work/1/a", "d" * 64, 1)
     assert moved["y"] == File("/data/b", "d" * 64, 1)
+
+
+def test_rows_of_before_there_were_formats_and_literals_are_read() -> None:
+    old = '{"x":{"\\u0000":{"f":"w/a","d":"d","s":1,"x":[{"\\u0000":{"f":"/i","d":"e","s":2,"b":"j"}}]}}}'
+    assert decode(old, "/p/") == {"x": File("/p/w/a", "d", 1, secondary=(File("/i", "e", 2, "j"),))}
+
+
+def test_a_literal_directory_has_no_files_to_be_checked() -> None:
+    literal = Directory("", basename="d", listing=(File("/a", "d" * 64, 1),))
+    stamps = {"/a": (1, 2, 3), "/other": (4, 5, 6)}
+    expected: list[Expected] = []
+    revive(json.loads(encode({"x": literal}, stamps, ROOT)), ROOT, expected)
+    assert expected == [Expected("/a", (1, 2, 3), "d" * 64)]
 
 
 def test_every_file_of_a_directory_is_checked() -> None:

@@ -175,3 +175,28 @@ def test_many_processes_may_make_the_store_at_once(place: Place) -> None:
         _, said = process.communicate()
         assert process.returncode == 0, said.decode()
     assert len(reader.runs(place)) == 8
+
+
+@pytest.mark.parametrize("moment", ["PRAGMA journal_mode", "BEGIN", "CREATE INDEX", "COMMIT"])
+def test_a_process_killed_while_it_makes_the_store_has_made_none(place: Place, moment: str) -> None:
+    program = textwrap.dedent(f"""
+        import os, signal, sqlite3
+        from pathlib import Path
+        from hepflow.store.database import Place
+        from hepflow.store.writer import create_run
+        def deadly(sql):
+            if sql.strip().startswith({moment!r}):
+                os.kill(os.getpid(), signal.SIGKILL)
+        connect = sqlite3.connect
+        def watched(*arguments, **options):
+            connection = connect(*arguments, **options)
+            connection.set_trace_callback(deadly)
+            return connection
+        sqlite3.connect = watched
+        create_run(Place(Path({str(place.project)!r})), name="t", recipe="", options={{}}, inputs="{{}}", now=1.0)
+    """)
+    killed = subprocess.run([sys.executable, "-c", program], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert reader.runs(place) == ()
+    make(place).close()
+    assert [run.id for run in reader.runs(place)] == [1]

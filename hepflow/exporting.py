@@ -1,0 +1,155 @@
+"""Writing a recipe down in another language: finds the exporter, says where files are, packs a folder.
+
+Knows no target language: an exporter gets the recipe's neutral form and a way to name files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hepflow import plugins
+from hepflow.inputs import read_inputs
+from hepflow.model.errors import UsageError
+from hepflow.model.protocols import Exporter, LoadOptions
+from hepflow.model.types import Type
+from hepflow.model.values import Directory, File, Value
+from hepflow.model.workflow import REQUIRED, Port, Workflow
+
+FILES = "files"
+"""The folder of a package for what does not stand below the recipe's own folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An export.
+
+    Args:
+        documents: name -> text; the first is the one to run.
+        missing: inputs that have no value yet.
+        folder: where it was written; ``None`` if it was not.
+    """
+
+    documents: Mapping[str, str]
+    missing: tuple[str, ...]
+    folder: Path | None
+
+
+def export(
+    workflow: Workflow,
+    target: str,
+    *,
+    load_options: LoadOptions = LoadOptions(),
+    files: Sequence[Path] = (),
+    values: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Exported:
+    """Writes a recipe in another language.
+
+    Args:
+        target: the name of the exporter, such as ``cwl``.
+        load_options: those the workflow was loaded with.
+        files, values: inputs given, as for a run; none need be.
+        folder: where to write it together with the files it needs, so that it can be carried away;
+            without it the documents name the files where they are.
+
+    Raises:
+        RecipeError: it cannot be exported faithfully, at every such place; or an input is wrong.
+        UnavailableError: there is no such exporter.
+        UsageError: the folder cannot be written, or there is something in it.
+    """
+    from hepflow.recipe.portable import describe
+
+    exporter: Exporter = plugins.load(plugins.EXPORTERS, target)()
+    recipe = describe(workflow, load_options)
+    inputs, missing = _given(workflow, files, values)
+    if folder is None:
+        return Exported(exporter.export(recipe, inputs, _absolute), missing, None)
+    package = _Package(folder, Path(workflow.source).resolve().parent)
+    documents = exporter.export(recipe, inputs, package.place)
+    package.write(documents)
+    return Exported(documents, missing, folder)
+
+
+def _given(
+    workflow: Workflow, files: Sequence[Path], values: Mapping[str, str] | None
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """The inputs there are, checked as for a run, and the names of those there are not."""
+    lenient = replace(workflow, inputs=tuple(map(_lenient, workflow.inputs)))
+    found = read_inputs(lenient, files, values)
+    needed = {port.name for port in workflow.inputs if port.default is REQUIRED}
+    missing = tuple(name for name in found if name in needed and found[name] is None)
+    return {name: value for name, value in found.items() if name not in missing}, missing
+
+
+def _lenient(port: Port) -> Port:
+    if port.default is not REQUIRED or port.type.name == "any":
+        return port
+    return replace(
+        port, default=None, type=Type(port.type.name, port.type.items, port.type.symbols, True)
+    )
+
+
+def _absolute(file: File | Directory) -> str:
+    location = file.location
+    return location if "://" in location else Path(location).absolute().as_uri()
+
+
+@dataclass(slots=True)
+class _Package:
+    """A folder that holds an export and all it needs.
+
+    Args:
+        folder: to be made.
+        home: the recipe's own folder; what stands below it keeps its place.
+    """
+
+    folder: Path
+    home: Path
+    _places: dict[Path, str] = field(default_factory=dict)
+
+    def place(self, file: File | Directory) -> str:
+        """The reference of a file that will be copied: relative to the folder."""
+        if "://" in file.location:
+            return file.location
+        source = Path(os.path.abspath(file.location))
+        if source not in self._places:
+            self._places[source] = self._unused(source)
+        return self._places[source]
+
+    def _unused(self, source: Path) -> str:
+        if source.is_relative_to(self.home):
+            return source.relative_to(self.home).as_posix()
+        taken = set(self._places.values())
+        found, count = f"{FILES}/{source.name}", 1
+        while found in taken:
+            count += 1
+            found = f"{FILES}/{count}/{source.name}"
+        return found
+
+    def write(self, documents: Mapping[str, str]) -> None:
+        """Makes the folder.
+
+        Raises:
+            UsageError: there is something in it, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if any(self.folder.iterdir()):
+                fix = "name a new folder, or remove it first"
+                raise UsageError.of("HF312", f"the folder '{self.folder}' is not empty", fix=fix)
+            for source, name in self._places.items():
+                target = self.folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copyfile(source, target)
+            for name, text in documents.items():
+                (self.folder / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            what = f"cannot write '{error.filename or self.folder}': {error.strerror or error}"
+            raise UsageError.of("HF307", what) from None
