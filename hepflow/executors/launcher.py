@@ -21,6 +21,7 @@ answers with the lines of `report.py`.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import json
 import os
@@ -477,4 +478,7 @@ def _is_worker(pid: int) -> bool:
 def main() -> None:
     """Run until the head is gone or says so; arguments: journal's descriptor, lane prefix, scratch, grace."""
     journal, lane_prefix, scratch, grace_s = sys.argv[1:5]
+    # What is loaded stays; neither while it works nor at its end is there garbage in it to look for.
+    gc.freeze()
     Launcher(int(journal), lane_prefix, scratch, float(grace_s)).run()
+    gc.freeze()
