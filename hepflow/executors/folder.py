@@ -16,9 +16,14 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from hepflow.staging.digests import EMPTY, digest_directory, digest_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from typing import Any
+
+    Found = list[Any]
 
 MANY, DIRECTORY, JSON, TEXT, OPTIONAL = 1, 2, 4, 8, 16
 """The flags of an output."""
@@ -28,8 +33,6 @@ FILE_KIND, LIST_KIND, DIRECTORY_KIND, DIRECTORIES_KIND = 0, 1, 2, 3
 
 LONGEST_CONTENT = 16 << 20
 """Bytes of a file whose content becomes a value; values travel through memory and the store."""
-
-Found = list[Any]
 
 
 class Missing(Exception):
