@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +111,8 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
             ignore = place.folder / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+            if not place.exists():
+                _create(place)
         elif not place.exists():
             raise UsageError.of(
                 "HF300", "there is no store here, so nothing was run yet",
@@ -123,8 +125,6 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-65536")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0 and create:
-            found = _create(connection, place)
     if found != VERSION:
         connection.close()
         raise StoreError.of(
@@ -135,21 +135,26 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection, place: Place) -> int:
-    """Makes the tables, one process at a time: SQLite does not wait for a lock while it changes the
-    journal's mode, it fails."""
+def _create(place: Place) -> None:
+    """Makes the store under another name and then gives it its own, so that it is whole from when it
+    is there; one process at a time, and not if another was first while this one waited."""
     with open(place.folder / "locks" / "store", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have been first while this one waited.
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
+        if place.exists():
+            return
+        made = place.folder / "store.new"
+        for left in place.folder.glob(f"{made.name}*"):  # by a process that was killed at it
+            left.unlink()
+        with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("BEGIN")
             for statement in _TABLES.split(";"):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
             connection.execute("COMMIT")
-    return VERSION
+            connection.execute("PRAGMA journal_mode=WAL")
+        made.rename(place.database)
 
 
 def hold(place: Place, run: int) -> int:
