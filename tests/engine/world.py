@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from random import Random
 
 from hepflow.engine import Policy, Scheduler
@@ -90,12 +91,10 @@ def reference(step: Step, bound: Mapping[str, Value]) -> Value:
 
 
 def _fold(flat: list[Value], sizes: list[int]) -> Value:
-    for size in reversed(sizes[1:]):
-        flat = (
-            [flat[i : i + size] for i in range(0, len(flat), size)]
-            if size
-            else [[] for _ in range(sizes[0])]
-        )
+    """Rows of the last size, then rows of such rows, and so on; there may be rows without elements."""
+    for axis in range(len(sizes) - 1, 0, -1):
+        size, rows = sizes[axis], prod(sizes[:axis])
+        flat = [flat[row * size : (row + 1) * size] for row in range(rows)]
     return flat
 
 
