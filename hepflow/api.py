@@ -250,7 +250,7 @@ def plan(
     from hepflow.runner.preview import Preview
 
     given = _prepared(workflow, complete(workflow, inputs))
-    results = Results(project.store)
+    results = Results.of(project.store)
     try:
         planner = Planner(results, Rules(reuse=options.reuse), reader.root_of(project.store))
         preview = Preview(planner, reader.Fingerprints(project.store, workflow.name))
@@ -376,7 +376,6 @@ def _drive(
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
     place, number = project.store, writer.run
-    results = Results(place)
     state, message = RunState.FAILED, ""
     outputs: Values = {}
     published: Path | None = None
@@ -392,7 +391,7 @@ def _drive(
         root = reader.root_of(place)
         runner = Runner(
             scheduler,
-            Planner(results, rules, root),
+            Planner(writer.results(), rules, root),
             writer,
             Books(str(place.work(number)), root),
             executor,
@@ -415,12 +414,12 @@ def _drive(
     except HepflowError as error:
         _note_failure(writer, error)
         raise
+    else:
+        # Before the writer closes: with the last connection the store is tidied up, at some cost.
+        status = reader.status(place, number)
+        return RunResult(status.run, outputs, status, published)
     finally:
-        results.close()
         writer.close()
-    return RunResult(
-        reader.find_run(place, number), outputs, reader.status(place, number), published
-    )
 
 
 def _note_failure(writer: RunWriter, error: HepflowError) -> None:

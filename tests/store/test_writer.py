@@ -46,14 +46,24 @@ def success(row: int, outputs: str = "{}") -> Ending:
     )
 
 
+def test_a_store_that_a_killed_process_left_half_made_is_made_anew(place: Place) -> None:
+    place.folder.mkdir()
+    for left in ("store.new", "store.new-journal", "store.new-wal"):
+        (place.folder / left).write_bytes(b"half a store")
+    assert reader.runs(place) == (), "what is half made is not there yet"
+    make(place).close()
+    assert [run.name for run in reader.runs(place)] == ["test"]
+    assert not list(place.folder.glob("store.new*"))
+
+
 def test_a_result_is_found_by_its_key_only_once_it_succeeded(
     place: Place, writer: RunWriter
 ) -> None:
     begun = intent(writer, "a", b"k" * 16)
     writer.commit(Batch(intents=[begun]))
-    assert Results(place).find([b"k" * 16]) == {}
+    assert Results.of(place).find([b"k" * 16]) == {}
     writer.commit(Batch(endings=[success(begun.id, '{"x":1}')]))
-    (found,) = Results(place).find([b"k" * 16, b"other"])[b"k" * 16]
+    (found,) = Results.of(place).find([b"k" * 16, b"other"])[b"k" * 16]
     assert (found.id, found.task, found.outputs, found.run) == (
         begun.id,
         "a",
@@ -67,7 +77,7 @@ def test_a_forgotten_result_is_never_offered_again(place: Place, writer: RunWrit
     writer.commit(Batch(intents=[begun]))
     writer.commit(Batch(endings=[success(begun.id)]))
     writer.forget([begun.id])
-    assert Results(place).find([b"k" * 16]) == {}
+    assert Results.of(place).find([b"k" * 16]) == {}
 
 
 def test_work_in_another_living_runs_hand_is_left_to_it(place: Place, writer: RunWriter) -> None:
