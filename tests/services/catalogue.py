@@ -1,0 +1,19 @@
+"""The services by name."""
+
+from __future__ import annotations
+
+from . import slurm
+from .service import Service
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service(
+            "slurm",
+            start=slurm.start,
+            stop=slurm.stop,
+            programs=slurm.PROGRAMS,
+            packages=slurm.PACKAGES,
+        ),
+    )
+}
