@@ -9,6 +9,8 @@ from typing import Final
 
 from hepflow.engine import Policy, Scheduler
 from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
+from hepflow.model.site import Site
+from hepflow.model.task import Resources, Task
 from hepflow.model.values import UNKNOWN, Values, is_unknown
 from hepflow.model.workflow import Ref, Step, Workflow
 from hepflow.runner.planner import Identity, Planner
@@ -96,11 +98,17 @@ class _Tally:
 
 
 class Preview:
-    """Plans a workflow against the store."""
+    """Plans a workflow against the store.
 
-    def __init__(self, planner: Planner, before: Fingerprints) -> None:
+    Args:
+        site: where it is to run, if tasks are to be held against what its queues take.
+    """
+
+    def __init__(self, planner: Planner, before: Fingerprints, site: Site | None = None) -> None:
         self._planner = planner
         self._before = before
+        self._site = site
+        self._asked: dict[tuple[str, Resources], str] = {}
         self._tallies: dict[str, _Tally] = {}
         self._waiting: dict[str, str] = {}
 
@@ -133,8 +141,9 @@ class Preview:
                     edges.get(label, ()), same.setdefault(reasons, reasons),
                 )
             )  # fmt: skip
-        problems = tuple(f"{failure.name}: {failure.message}" for failure in scheduler.failures)
-        return PlanReport(workflow.name, tuple(steps), problems)
+        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        problems += [f"{step}: {why}" for (step, _), why in self._asked.items() if why]
+        return PlanReport(workflow.name, tuple(steps), tuple(problems))
 
     def _answers(self, plans: Sequence[Plan]) -> list[Event]:
         known = []
@@ -156,12 +165,21 @@ class Preview:
         for event in self._planner.answer(known):
             if isinstance(event, Planned):
                 plan = by_invocation[event.invocation]
+                if self._site is not None:
+                    self._place(plan.name, event.task.resources, self._site)
                 self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
                 events.append(Answered(plan.invocation, NOTHING))
             else:
                 assert isinstance(event, (Answered, Expanded, Unplannable))
                 events.append(event)
         return events
+
+    def _place(self, name: str, resources: Resources, site: Site) -> None:
+        """Looks for a queue, once for each size of a step's tasks."""
+        asked = (step_of(name), resources)
+        if asked not in self._asked:
+            queue = site.queue_for(resources)
+            self._asked[asked] = queue if isinstance(queue, str) else ""
 
     def _note(self, name: str, reason: str) -> _Tally:
         label = step_of(name)
@@ -183,6 +201,23 @@ class Preview:
         if not changes:
             return f"run {last[1]} did not finish it"
         return ", ".join(describe(change) for change in changes[:3]) + f" (since run {last[1]})"
+
+
+def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tuple[str, Task]]:
+    """The tasks a run would submit first, with their names; none where nothing is to be run."""
+    scheduler = Scheduler(workflow, inputs, Policy(planning=True, keep_going=True, window=4096))
+    actions = scheduler.handle((), 0.0)
+    while plans := [action for action in actions if isinstance(action, Plan)]:
+        events = planner.answer(plans)
+        names = {plan.invocation: plan.name for plan in plans}
+        tasks = [
+            (names[event.invocation], event.task) for event in events if isinstance(event, Planned)
+        ]
+        if tasks:
+            first = step_of(tasks[0][0])
+            return [(name, task) for name, task in tasks if step_of(name) == first]
+        actions = scheduler.handle(events, 0.0)
+    return []
 
 
 class _Nothing(dict[str, object]):
