@@ -15,5 +15,12 @@ SERVICES = {
             programs=slurm.PROGRAMS,
             packages=slurm.PACKAGES,
         ),
+        Service(
+            "slurm_accounting",
+            start=slurm.start_with_accounting,
+            stop=slurm.stop,
+            programs=slurm.ACCOUNTING_PROGRAMS,
+            packages=slurm.ACCOUNTING_PACKAGES,
+        ),
     )
 }

@@ -1,12 +1,14 @@
 """Servers on this machine: free ports, waiting with a limit, and processes known by their pid files.
 
 Nothing is ever looked for by its name. A pid file counts only while the process it names has the
-pid file's own folder on its command line, so that a number used again by a stranger is left alone.
+pid file's own folder on its command line or in its environment, so that a number used again by a
+stranger is left alone.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import random
 import signal
 import socket
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 HOST = "127.0.0.1"
+USER = pwd.getpwuid(os.getuid()).pw_name
 
 PORTS = range(20_000, 32_000)
 """Below the ports that the system hands out by itself: nobody is given one before we listen on it."""
@@ -112,10 +115,10 @@ def process_of(pid_file: Path) -> int | None:
     """The living process that a pid file names, if it is still the one that was meant."""
     try:
         pid = int(pid_file.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        told = [Path(f"/proc/{pid}/{what}").read_bytes() for what in ("cmdline", "environ")]
     except (OSError, ValueError):
         return None
-    return pid if os.fsencode(pid_file.parent) in command else None
+    return pid if any(os.fsencode(pid_file.parent) in text for text in told) else None
 
 
 def end(pid_files: Iterable[Path], limit_s: float = 10) -> None:

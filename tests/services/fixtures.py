@@ -50,6 +50,21 @@ def slurm(slurm_service: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slu
     yield from _for_a_test(slurm_service, monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def slurm_accounting_service() -> Iterator[Slurm]:
+    """Slurm with accounting, whatever the tests' environment says."""
+    with running("slurm_accounting") as at:
+        yield Slurm(at)
+
+
+@pytest.fixture
+def slurm_accounting(
+    slurm_accounting_service: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Slurm]:
+    """A Slurm of four nodes with four cores each, `sacct`, and memory limits by cgroups."""
+    yield from _for_a_test(slurm_accounting_service, monkeypatch)
+
+
 def _for_a_test(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     for name, value in slurm.env.items():
         monkeypatch.setenv(name, value)

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import mariadb
 from .daemons import (
     HOST,
+    USER,
     Unavailable,
     end,
     free_ports,
@@ -28,6 +31,9 @@ from .daemons import (
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 PACKAGES = ("slurm-wlm", "slurm-client", "slurm-wlm-basic-plugins", "munge")
+ACCOUNTING_PROGRAMS = (*PROGRAMS, "slurmdbd", "sacct", *mariadb.PROGRAMS)
+ACCOUNTING_PACKAGES = (*PACKAGES, "slurmdbd", *mariadb.PACKAGES)
+CGROUPS = Path("/sys/fs/cgroup")
 NODES = ("n1", "n2", "n3", "n4")
 
 COMMON = """\
@@ -85,14 +91,40 @@ JobAcctGatherType=jobacct_gather/cgroup
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost={address}
 AccountingStoragePort={database_port}
+AccountingStoragePass={at}/munge.socket
 JobCompType=jobcomp/none
 OverTimeLimit=0
 PartitionName=main Nodes=ALL Default=YES MaxTime=01:00:00 DefMemPerCPU=100 State=UP
 """
 
+DATABASE = """\
+AuthType=auth/munge
+AuthInfo=socket={at}/munge.socket
+DbdHost=localhost
+DbdAddr={address}
+DbdPort={port}
+SlurmUser={user}
+LogFile={at}/slurmdbd.log
+PidFile={at}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost={address}
+StoragePort={storage_port}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm
+"""
+
+GRANTS = """
+create database slurm;
+create user 'slurm'@'%' identified by 'slurm';
+grant all on slurm.* to 'slurm'@'%';
+create user 'slurm'@'localhost' identified by 'slurm';
+grant all on slurm.* to 'slurm'@'localhost';
+"""
+
 CGROUP = """\
 CgroupPlugin=cgroup/v1
-CgroupMountpoint=/sys/fs/cgroup
+CgroupMountpoint={mountpoint}
 CgroupAutomount=no
 ConstrainRAMSpace=yes
 ConstrainSwapSpace=no
@@ -190,26 +222,60 @@ def start(at: Path) -> dict[str, str]:
     return _start_cluster(at)
 
 
-def _write(at: Path, profile: str, gres: str = "", **more: object) -> None:
+def start_with_accounting(at: Path) -> dict[str, str]:
+    """Start the profile that has `sacct` and limits memory with cgroups (version 1, as root)."""
+    if not os.access(CGROUPS / "memory", os.W_OK):
+        raise Unavailable(f"{CGROUPS}/memory: no memory controller of cgroup version 1 to write to")
+    (database_port,) = free_ports(1)
+    # The kernel's names of limits have the node's in them: two such clusters must differ.
+    nodes = [f"{name}x{database_port}" for name in NODES]
+    _write(at, ACCOUNTING, nodes, database_port=database_port)
+    (at / "cgroup.conf").write_text(CGROUP.format(mountpoint=CGROUPS))
+    _start_munge(at)
+    storage_port = mariadb.start(at)
+    mariadb.execute(at, GRANTS)
+    config = at / "slurmdbd.conf"
+    config.touch(mode=0o600)
+    config.write_text(
+        DATABASE.format(
+            at=at, address=HOST, port=database_port, user=USER, storage_port=storage_port
+        )
+    )
+    slurm = Slurm(at)
+    slurm.call("slurmdbd", "-s")
+    wait_until(lambda: succeeds("sacctmgr", "-n", "show", "cluster", env=slurm.env), "slurmdbd")
+    slurm.call("sacctmgr", "-i", "add", "cluster", "hepflow")
+    slurm.call("sacctmgr", "-i", "add", "account", "physics", "Cluster=hepflow")
+    slurm.call("sacctmgr", "-i", "add", "user", USER, "Account=physics")
+    return _start_cluster(at)
+
+
+def _write(
+    at: Path, profile: str, nodes: Sequence[str] = NODES, gres: str = "", **more: object
+) -> None:
     """Write slurm.conf and make the folders it names."""
     host = socket.gethostname().split(".")[0]
-    controller_port, *node_ports = free_ports(1 + len(NODES))
+    controller_port, *node_ports = free_ports(1 + len(nodes))
     text = (COMMON + "{nodes}" + profile).format(
         at=at,
         host=host,
         address=HOST,
         controller_port=controller_port,
-        user=os.environ.get("USER") or "root",
+        user=USER,
         nodes="".join(
             NODE.format(name=name, host=host, address=HOST, port=port, gres=gres)
-            for name, port in zip(NODES, node_ports, strict=True)
+            for name, port in zip(nodes, node_ports, strict=True)
         ),
         **more,
     )
     (at / "slurm.conf").write_text(text)
     (at / "state").mkdir()
-    for name in NODES:
+    for name in nodes:
         (at / "spool" / name).mkdir(parents=True)
+
+
+def _nodes(at: Path) -> list[str]:
+    return sorted(path.name for path in at.glob("spool/*"))
 
 
 def _start_munge(at: Path) -> None:
@@ -232,7 +298,7 @@ def _start_cluster(at: Path) -> dict[str, str]:
     slurm = Slurm(at)
     config = at / "slurm.conf"
     slurm.call("slurmctld", "-f", config)
-    for name in NODES:
+    for name in _nodes(at):
         slurm.call("slurmd", "-f", config, "-N", name)
 
     def idle() -> bool:
@@ -250,4 +316,16 @@ def stop(at: Path) -> None:
     """Stop everything, jobs first: a node that stops leaves its jobs running."""
     if process_of(at / "slurmctld.pid"):
         Slurm(at).clear()
-    end([*at.glob("slurmd.*.pid"), at / "slurmctld.pid", at / "munged.pid"])
+    end([*at.glob("slurmd.*.pid"), at / "slurmctld.pid"])
+    end(at.glob("*.pid"))  # what those leant on
+    for name in _nodes(at):
+        for folder in CGROUPS.glob(f"*/slurm_{name}"):
+            _remove_cgroup(folder)
+
+
+def _remove_cgroup(folder: Path) -> None:
+    """Remove what the nodes leave behind of their jobs' limits, deepest first."""
+    for beneath, folders, _ in os.walk(folder, topdown=False):
+        for name in folders:
+            os.rmdir(os.path.join(beneath, name))
+    folder.rmdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .daemons import Unavailable
+from .daemons import Unavailable, wait_until
 from .slurm import Slurm
 
 HERE = Path(__file__).parent
@@ -93,6 +93,28 @@ def test_slurm_knows_its_jobs_after_the_controller_was_away(slurm: Slurm) -> Non
         slurm.job(job)
     slurm.start_controller()
     slurm.wait(job, "RUNNING")
+
+
+@pytest.mark.slow
+def test_slurm_accounts_for_jobs(slurm_accounting: Slurm) -> None:
+    hungry = "exec python3 -c 'kept = bytearray(300 << 20)'"
+    out_of_memory = slurm_accounting.submit(hungry, "--mem=50")
+    failed = slurm_accounting.submit("exit 7")
+    four = slurm_accounting.submit("true", "--array=0-3")
+    slurm_accounting.wait_for_all()
+
+    asked = ("sacct", "--allocations", "--noheader", "--parsable2", "--format=State,ExitCode")
+
+    def await_account(job: int, *expected: str) -> None:
+        """What is said about a job in the end: the records come later than the queue is empty."""
+        wait_until(
+            lambda: slurm_accounting.call(*asked, f"--jobs={job}").split() == list(expected),
+            f"accounts of job {job}",
+        )
+
+    await_account(out_of_memory, "OUT_OF_MEMORY|0:125")
+    await_account(failed, "FAILED|7:0")
+    await_account(four, *["COMPLETED|0:0"] * 4)
 
 
 def test_up_and_down(tmp_path: Path) -> None:
