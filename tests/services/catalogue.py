@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import slurm
+from . import condor, slurm
 from .service import Service
 
 SERVICES = {
@@ -22,5 +22,6 @@ SERVICES = {
             programs=slurm.ACCOUNTING_PROGRAMS,
             packages=slurm.ACCOUNTING_PACKAGES,
         ),
+        Service("condor_stand_in", start=condor.start, modules=condor.MODULES),
     )
 }

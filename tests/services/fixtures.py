@@ -10,12 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from .catalogue import SERVICES
+from .condor import CondorStandIn
 from .daemons import Unavailable
 from .slurm import Slurm
+
+Cluster = TypeVar("Cluster", Slurm, CondorStandIn)
 
 
 @contextmanager
@@ -65,8 +69,23 @@ def slurm_accounting(
     yield from _for_a_test(slurm_accounting_service, monkeypatch)
 
 
-def _for_a_test(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
-    for name, value in slurm.env.items():
+@pytest.fixture(scope="session")
+def condor_stand_in_service() -> Iterator[CondorStandIn]:
+    """The stand-in for HTCondor, whatever the tests' environment says."""
+    with running("condor_stand_in") as at:
+        yield CondorStandIn(at)
+
+
+@pytest.fixture
+def condor_stand_in(
+    condor_stand_in_service: CondorStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CondorStandIn]:
+    """A stand-in for HTCondor's commands on PATH: four cores, two made-up GPUs."""
+    yield from _for_a_test(condor_stand_in_service, monkeypatch)
+
+
+def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
-    yield slurm
-    slurm.clear()
+    yield cluster
+    cluster.clear()
