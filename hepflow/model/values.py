@@ -144,12 +144,12 @@ def files_in(value: Value) -> Iterator[File | Directory]:
     literal directory lists after it."""
     if isinstance(value, File):
         yield value
-        for item in value.secondary:
-            yield from files_in(item)
+        for other in value.secondary:
+            yield from files_in(other)
     elif isinstance(value, Directory):
         yield value
-        for item in value.listing or ():
-            yield from files_in(item)
+        for other in value.listing or ():
+            yield from files_in(other)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from files_in(item)

@@ -11,6 +11,8 @@ from typing import Final
 from hepflow.engine import Policy, Scheduler
 from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
+from hepflow.model.site import Site
+from hepflow.model.task import Resources, Task
 from hepflow.model.values import Values
 from hepflow.model.workflow import Ref, Step, Workflow
 from hepflow.runner.planner import Identity, Planner
@@ -98,11 +100,17 @@ class _Tally:
 
 
 class Preview:
-    """Plans a workflow against the store."""
+    """Plans a workflow against the store.
 
-    def __init__(self, planner: Planner, before: Fingerprints) -> None:
+    Args:
+        site: where it is to run, if tasks are to be held against what its queues take.
+    """
+
+    def __init__(self, planner: Planner, before: Fingerprints, site: Site | None = None) -> None:
         self._planner = planner
         self._before = before
+        self._site = site
+        self._asked: dict[tuple[str, Resources], str] = {}
         self._tallies: dict[str, _Tally] = {}
 
     def plan(self, workflow: Workflow, inputs: Values) -> PlanReport:
@@ -118,13 +126,14 @@ class Preview:
             plans = [action for action in actions if isinstance(action, Plan)]
             actions = scheduler.handle(self._answers(plans), 0.0)
         edges = links(workflow)
-        problems = tuple(f"{failure.name}: {failure.message}" for failure in scheduler.failures)
+        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        problems += [f"{step}: {why}" for (step, _), why in self._asked.items() if why]
         steps = tuple(
             self._planned(counts, edges.get(counts.label, ()))
             for counts in scheduler.counts.values()
             if not counts.group
         )
-        return PlanReport(workflow.name, steps, problems)
+        return PlanReport(workflow.name, steps, tuple(problems))
 
     def _planned(self, counts: Counts, depends_on: tuple[str, ...]) -> PlannedStep:
         """What would become of a step whose tasks are all counted."""
@@ -146,12 +155,21 @@ class Preview:
         for event in self._planner.answer(plans):
             if isinstance(event, Planned):
                 plan = by_invocation[event.invocation]
+                if self._site is not None:
+                    self._place(plan.name, event.task.resources, self._site)
                 self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
                 events.append(Answered(plan.invocation, NOT_KNOWN))
             else:
                 assert isinstance(event, (Answered, Expanded, Unplannable))
                 events.append(event)
         return events
+
+    def _place(self, name: str, resources: Resources, site: Site) -> None:
+        """Looks for a queue, once for each size of a step's tasks."""
+        asked = (step_of(name), resources)
+        if asked not in self._asked:
+            queue = site.queue_for(resources)
+            self._asked[asked] = queue if isinstance(queue, str) else ""
 
     def _note(self, name: str, reason: str) -> None:
         label = step_of(name)
@@ -172,6 +190,23 @@ class Preview:
         if not changes:
             return f"run {last[1]} did not finish it"
         return ", ".join(describe(change) for change in changes[:3]) + f" (since run {last[1]})"
+
+
+def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tuple[str, Task]]:
+    """The tasks a run would submit first, with their names; none where nothing is to be run."""
+    scheduler = Scheduler(workflow, inputs, Policy(planning=True, keep_going=True, window=4096))
+    actions = scheduler.handle((), 0.0)
+    while plans := [action for action in actions if isinstance(action, Plan)]:
+        events = planner.answer(plans)
+        names = {plan.invocation: plan.name for plan in plans}
+        tasks = [
+            (names[event.invocation], event.task) for event in events if isinstance(event, Planned)
+        ]
+        if tasks:
+            first = step_of(tasks[0][0])
+            return [(name, task) for name, task in tasks if step_of(name) == first]
+        actions = scheduler.handle(events, 0.0)
+    return []
 
 
 @cache

@@ -135,8 +135,10 @@ REFUSED = [
     ("  a: {command: 'true', outputs: {o: {path: o, read: json, type: File}}}", "inside JSON"),
     ("  a: {python: 'os:getcwd', inputs: {}, outputs: {r: {type: File}}}", "a returned file"),
     (
-        ("  a: {command: 'true', outputs: {o: {path: o, read: json}}}\n"
-        "  b: {python: 'builtins:print', inputs: {v: a.o}}"),
+        (
+            "  a: {command: 'true', outputs: {o: {path: o, read: json}}}\n"
+            "  b: {python: 'builtins:print', inputs: {v: a.o}}"
+        ),
         "5:3  HF132  'v' may hold numbers of which nobody knows whether int or float",
     ),
 ]
