@@ -46,16 +46,6 @@ def success(row: int, outputs: str = "{}") -> Ending:
     )
 
 
-def test_a_store_that_a_killed_process_left_half_made_is_made_anew(place: Place) -> None:
-    place.folder.mkdir()
-    for left in ("store.new", "store.new-journal", "store.new-wal"):
-        (place.folder / left).write_bytes(b"half a store")
-    assert reader.runs(place) == (), "what is half made is not there yet"
-    make(place).close()
-    assert [run.name for run in reader.runs(place)] == ["test"]
-    assert not list(place.folder.glob("store.new*"))
-
-
 def test_a_result_is_found_by_its_key_only_once_it_succeeded(
     place: Place, writer: RunWriter
 ) -> None:
