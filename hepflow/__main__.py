@@ -19,7 +19,10 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 20)
     from hepflow.cli.entry import enter
 
-    return enter(arguments)
+    status = enter(arguments)
+    # All goes with the process: to look for garbage first would take longer than a short run.
+    gc.freeze()
+    return status
 
 
 if __name__ == "__main__":

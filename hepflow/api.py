@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from hepflow import plugins
 from hepflow.engine import Policy, Scheduler
@@ -30,7 +30,9 @@ from hepflow.model.errors import (
     UnavailableError,
     UsageError,
 )
-from hepflow.model.protocols import Executor, Language, LoadOptions
+from hepflow.model.protocols import Executor, ExecutorClass, Language, LoadOptions, Submits
+from hepflow.model.site import Site
+from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import Workflow
 from hepflow.runner.books import Books
@@ -60,15 +62,16 @@ __all__ = [
     "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
     "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunResult", "RunState",
-    "RunStatus", "RunSummary", "StepStatus", "StoreError", "TaskReport", "TaskState",
-    "UnavailableError", "UsageError", "Value", "Workflow", "bundled_recipes", "cancel", "check",
-    "copy_recipe", "doctor", "explain", "export", "gc", "load", "outputs", "plan", "read_inputs", "resume",
-    "retry", "run", "runs", "starter", "status", "tasks", "validate",
+    "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
+    "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
+    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "gc", "load",
+    "outputs", "plan", "read_inputs", "resume", "retry", "run", "runs", "site", "sites", "starter",
+    "status", "tasks", "validate",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
-    from hepflow.doctor import Check
+    from hepflow.doctor import Check, SiteSummary
     from hepflow.exporting import Exported, export
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
@@ -81,6 +84,7 @@ _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
     "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
     "Exported": "hepflow.exporting", "export": "hepflow.exporting",
+    "SiteSummary": "hepflow.doctor",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
 }  # fmt: skip
@@ -119,11 +123,12 @@ class RunOptions:
 
     Args:
         keep_going: finish what does not depend on a failure; else nothing new is started after one.
-        cpus, memory_mib, gpus: what the local executor may use; ``None`` for all there is.
+        cpus, memory_mib, gpus: the site's settings of these names, for executors that have them (the
+            local one: what it may use); ``None`` for what the site says.
         in_flight: attempts submitted at a time; 0 for what the executor can use.
         reuse: take results of earlier runs.
         publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
-        executor: where tasks run.
+        site: where tasks run: a site by name, or a site file; empty for this machine.
     """
 
     keep_going: bool = False
@@ -133,7 +138,7 @@ class RunOptions:
     in_flight: int = 0
     reuse: bool = True
     publish: Path | None = None
-    executor: str = "local"
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,15 +250,17 @@ def plan(
     """What a run would do, and why; nothing is executed and nothing written.
 
     Raises:
-        RecipeError: inputs are missing or of the wrong type.
+        RecipeError: inputs are missing or of the wrong type, or the site's file has faults.
+        UnavailableError: there is no such site.
     """
     from hepflow.runner.preview import Preview
 
     given = _prepared(workflow, complete(workflow, inputs))
-    results = Results(project.store)
+    results = Results.of(project.store)
     try:
         planner = Planner(results, Rules(reuse=options.reuse), reader.root_of(project.store))
-        preview = Preview(planner, reader.Fingerprints(project.store, workflow.name))
+        site = _site(options)[1] if options.site else None
+        preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), site)
         return preview.plan(workflow, given)
     except ValueError as error:
         raise ExecutionError.of(
@@ -280,13 +287,13 @@ def run(
         publisher: what places the outputs, if not as usual.
 
     Raises:
-        RecipeError: inputs are missing or of the wrong type.
+        RecipeError: inputs are missing or of the wrong type, or the site's file has faults.
         StoreError: the store or the results cannot be written.
-        UnavailableError: there is no such executor.
+        UnavailableError: there is no such site, or its executor is not installed.
     """
     given = complete(workflow, inputs)
     prepared = _prepared(workflow, given)
-    _executor_class(options)  # before there is a run that could not go on
+    _executor(options, project.store.work(0))  # before there is a run that could not go on
     request = {"run": _plain(options), "load": _plain(load_options)}
     root = reader.root_of(project.store)
     writer = create_run(
@@ -376,7 +383,6 @@ def _drive(
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
     place, number = project.store, writer.run
-    results = Results(place)
     state, message = RunState.FAILED, ""
     outputs: Values = {}
     published: Path | None = None
@@ -392,7 +398,7 @@ def _drive(
         root = reader.root_of(place)
         runner = Runner(
             scheduler,
-            Planner(results, rules, root),
+            Planner(writer.results(), rules, root),
             writer,
             Books(str(place.work(number)), root),
             executor,
@@ -415,12 +421,12 @@ def _drive(
     except HepflowError as error:
         _note_failure(writer, error)
         raise
+    else:
+        # Before the writer closes: with the last connection the store is tidied up, at some cost.
+        status = reader.status(place, number)
+        return RunResult(status.run, outputs, status, published)
     finally:
-        results.close()
         writer.close()
-    return RunResult(
-        reader.find_run(place, number), outputs, reader.status(place, number), published
-    )
 
 
 def _note_failure(writer: RunWriter, error: HepflowError) -> None:
@@ -435,16 +441,47 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source else ""
 
 
-def _executor_class(options: RunOptions) -> type:
-    return plugins.load(plugins.EXECUTORS, options.executor)
+def _site(options: RunOptions) -> tuple[ExecutorClass, Site]:
+    """The site of a run, with its options laid over the settings, and the class of its executor."""
+    limits = {"cpus": options.cpus, "memory_mib": options.memory_mib, "gpus": options.gpus}
+    given = {name: value for name, value in limits.items() if value is not None}
+    if options.site:
+        from hepflow.sites.building import build_site
+        from hepflow.sites.reading import read_site
+
+        file = read_site(options.site)
+        kind = _executor_class(str(file.data.get("executor", "")))
+        site = build_site(file, settings=kind.settings)
+    else:
+        site = Site("local", executor="local")
+        kind = _executor_class(site.executor)
+    for name in given:
+        if name not in kind.settings:
+            word = name.removesuffix("_mib")
+            raise UsageError.of(
+                "HF313", f"the site '{site.name}' takes no --{word}",
+                why=f"its executor '{site.executor}' has no setting '{name}'",
+                fix=f"its queues say what a task may use: hepflow site show {site.name}",
+            )  # fmt: skip
+    return kind, replace(site, settings={**site.settings, **given})
+
+
+def _executor_class(name: str) -> ExecutorClass:
+    kind = plugins.load(plugins.EXECUTORS, name)
+    if not hasattr(kind, "settings"):
+        raise UnavailableError.of(
+            "HF403", f"the executor '{name}' is not made for this hepflow",
+            why="its class does not say which settings it has", fix="install a newer version of it",
+        )  # fmt: skip
+    return cast("ExecutorClass", kind)
 
 
 def _executor(options: RunOptions, work: Path) -> Executor:
-    kind = _executor_class(options)
-    executor: Executor = kind(
-        work, cpus=options.cpus, memory_mib=options.memory_mib, gpus=options.gpus
-    )
-    return executor
+    kind, site = _site(options)
+    try:
+        return kind(work, site=site)
+    except ValueError as error:
+        raise RecipeError.of("HF259", f"site '{site.name}': {error}") from error
 
 
 def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
@@ -463,6 +500,8 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
         gpus=tuple(options.gpus) if options.gpus is not None else None,
     )
     defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
+    if now["site"] not in ("", options.site):  # what one site may use says nothing of another
+        options = replace(options, cpus=None, memory_mib=None, gpus=None)
     return replace(
         options, **{name: value for name, value in now.items() if value != defaults[name]}
     )
@@ -587,3 +626,123 @@ def doctor(project: Project) -> tuple[Check, ...]:
     from hepflow.doctor import examine
 
     return examine(project.store)
+
+
+# --- sites --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SiteValue:
+    """One value of a site's config.
+
+    Args:
+        path: dotted, as ``queues.debug.walltime``.
+        value: as it is written.
+        place: the file and line it comes from.
+    """
+
+    path: str
+    value: object
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReport:
+    """What a site needs here, and what it would be sent.
+
+    Args:
+        checks: what was looked at; a check that is not ``ok`` says how to mend it.
+        sample: the submit files for a sample task; empty where the executor writes none, or where
+            something must be mended first.
+    """
+
+    name: str
+    checks: Sequence[Check]
+    sample: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+
+def sites() -> tuple[SiteSummary, ...]:
+    """Every site that is known here, the user's own and those that come with hepflow."""
+    from hepflow.doctor import summaries
+
+    return summaries()
+
+
+def site(name: str) -> tuple[SiteValue, ...]:
+    """What holds for a site in the end, value by value, and where each comes from.
+
+    Args:
+        name: a site by name, or the path of a site file.
+
+    Raises:
+        UnavailableError: there is no such site.
+        RecipeError: every fault in its file.
+    """
+    from hepflow.sites.reading import read_site
+
+    file = read_site(name)
+    return tuple(
+        SiteValue(".".join(map(str, path)), value, file.at(path)) for path, value in file.leaves()
+    )
+
+
+def check_site(
+    name: str,
+    workflow: Workflow | None = None,
+    inputs: Values | None = None,
+    *,
+    project: Project,
+) -> SiteReport:
+    """Whether a site can be used from here, and the submit files for a sample task.
+
+    Args:
+        name: a site by name, or the path of a site file.
+        workflow: what the sample is taken from: the tasks it would submit first; without it a small
+            task of our own.
+
+    Raises:
+        UnavailableError: there is no such site.
+        RecipeError: every fault in its file, or inputs are missing or of the wrong type.
+    """
+    from hepflow.doctor import examine_site
+    from hepflow.sites.reading import read_site
+
+    file = read_site(name)
+    try:
+        kind = _executor_class(str(file.data.get("executor", "")))
+    except UnavailableError:
+        return SiteReport(file.name, examine_site(file, None))
+    checks = examine_site(file, kind.settings)
+    if any(
+        check.group == "config" and not check.ok and check.name != "retired" for check in checks
+    ):
+        return SiteReport(file.name, checks)
+    executor = _executor(RunOptions(site=name), project.store.work(0))
+    if not isinstance(executor, Submits):
+        return SiteReport(file.name, checks)
+    try:
+        sample = executor.sample(_sample_attempts(workflow, inputs or {}, project))
+    except ValueError as error:
+        raise RecipeError.of("HF259", f"site '{file.name}': {error}") from error
+    return SiteReport(file.name, checks, sample)
+
+
+def _sample_attempts(workflow: Workflow | None, inputs: Values, project: Project) -> list[Attempt]:
+    from hepflow.runner.preview import first_tasks
+
+    named = [("sample", Task(Shell("hostname"), resources=Resources(walltime_s=600.0)))]
+    if workflow is not None:
+        results = Results.of(project.store)
+        try:
+            planner = Planner(results, Rules(reuse=False), reader.root_of(project.store))
+            named = first_tasks(workflow, complete(workflow, inputs), planner)
+        finally:
+            results.close()
+    work = project.store.work(0)
+    return [
+        Attempt(f"{name}#1", task, str(work / str(at))) for at, (name, task) in enumerate(named, 1)
+    ]

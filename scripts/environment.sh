@@ -1,7 +1,8 @@
 # Sourced by the other scripts: makes .venv at the versions of requirements.lock. POSIX sh.
 #
 #   environment EXTRAS     sets up .venv with hepflow[EXTRAS]; quick when nothing has changed
-#   system_package NAME    installs a Debian package where that is possible; never fails
+#   system_package NAME... installs Debian packages where that is possible; never fails
+#   project_python ROOT    prints .venv's interpreter, or another that is new enough
 #
 # HEPFLOW_VENV chooses another folder than .venv, PYTHON another interpreter than the first of
 # python3.11, python3.12, python3.13, python3 that is new enough.
@@ -20,11 +21,11 @@ as_root() { [ "$(id -u)" = 0 ]; }
 
 system_package() {
     as_root && command -v apt-get >/dev/null 2>&1 || return 0
-    say "installing Debian's $1"
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1" \
-        >/dev/null 2>&1 && return 0
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-        --no-install-recommends "$1"; } >/dev/null 2>&1 || say "could not install $1; going on"
+    say "installing Debian's $*"
+    apt="apt-get install -qq -y --no-install-recommends"
+    DEBIAN_FRONTEND=noninteractive $apt "$@" >/dev/null 2>&1 && return 0
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive $apt "$@"; } >/dev/null 2>&1 ||
+        say "could not install $*; going on"
 }
 
 new_enough() {
@@ -39,6 +40,14 @@ find_python() {
         fi
     done
     fail "needs Python 3.11 or newer; set PYTHON to one (Debian: apt-get install python3-venv)"
+}
+
+project_python() {
+    if [ -x "$1/$VENV/bin/python" ]; then
+        echo "$1/$VENV/bin/python"
+    else
+        find_python
+    fi
 }
 
 # pip out of Debian's archive without being root: apt-get with lists and cache of its own, and the

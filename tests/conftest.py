@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.services.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A slow machine is no fault of the code, and a failing case must fail again in the next run.

@@ -31,13 +31,20 @@ FLOORS: dict[str, set[str]] = {
     "store": {"model"},
     "recipe": {"model"},
     "staging": {"model"},
-    "sites": {"model"},
+    # A site file is read as a recipe is: places in the YAML, hints, units; `bundled` finds the shipped.
+    "sites": {
+        "model",
+        "bundled",
+        "recipe.yaml_nodes",
+        "recipe.faults",
+        "recipe.units",
+    },
     # Both say what a file is by the same digest, and a launcher must not load more than that.
     "executors": {"model", "capsule", "staging.digests"},
     "plugins": {"model"},
     "inputs": {"model"},
     "bundled": {"model"},
-    "doctor": {"hepflow", "model", "store", "plugins"},
+    "doctor": {"hepflow", "model", "store", "plugins", "sites"},
     "report": {"model", "store.records"},
     "exporting": {"model", "recipe", "plugins", "inputs"},
     "runner": {"model", "engine", "store", "staging", "executors", "sites", "recipe", "plugins"},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from hepflow.cli import machine as for_program
-from hepflow.cli import words
+from hepflow.cli.checks import say_checks
 from hepflow.cli.group import verb
 from hepflow.cli.late import api
 from hepflow.cli.options import as_json, takes_project
@@ -25,14 +23,5 @@ def command(project: api.Project, machine: bool) -> int:
     if machine:
         for_program.emit(checks)
         return 0
-    width = max((len(check.name) for check in checks), default=0)
-    group = ""
-    for check in checks:
-        if check.group != group:
-            words.say(("\n" if group else "") + click.style(check.group, bold=True))
-            group = check.group
-        mark = click.style("✓", fg="green") if check.ok else click.style("✗", fg="yellow")
-        words.say(f"  {mark} {check.name:<{width}}  {check.found}".rstrip())
-        if not check.ok and check.fix:
-            words.say(f"    {'':<{width}}  fix: {check.fix}")
+    say_checks(checks)
     return 0

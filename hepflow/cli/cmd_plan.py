@@ -8,7 +8,7 @@ import click
 
 from hepflow.cli.group import verb
 from hepflow.cli.late import api
-from hepflow.cli.options import Source, as_json, takes_project, takes_recipe
+from hepflow.cli.options import Source, as_json, takes_project, takes_recipe, takes_site
 from hepflow.cli.planning import show_plan
 
 EXAMPLES = """
@@ -16,12 +16,14 @@ hepflow plan recipe.yaml                # a line a step, and why it would run
 hepflow plan recipe.yaml n=200          # what another input would change
 hepflow plan recipe.yaml --dag          # the steps as a drawing
 hepflow plan recipe.yaml --svg dag.svg  # the same for a browser or a talk
+hepflow plan recipe.yaml --site mine    # does a queue of that site take every task?
 hepflow plan recipe.yaml --json         # for a program
 """
 
 
 @verb(EXAMPLES)
 @takes_recipe
+@takes_site
 @takes_project
 @click.option("--dag", is_flag=True, help="Draw the steps and their links.")
 @click.option(
@@ -33,6 +35,7 @@ hepflow plan recipe.yaml --json         # for a program
 @as_json
 def command(
     source: Source,
+    site: str,
     project: api.Project,
     dag: bool,
     svg: Path | None,
@@ -44,5 +47,5 @@ def command(
 
     'Unknown' are tasks whose inputs will be made by tasks that run first.
     """
-    options = api.RunOptions(reuse=not no_reuse)
+    options = api.RunOptions(reuse=not no_reuse, site=site)
     return show_plan(source, project, options, dag=dag, svg=svg, every=every, as_json=machine)

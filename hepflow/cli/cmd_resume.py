@@ -20,6 +20,7 @@ EXAMPLES = """
 hepflow resume                 # the latest run that did not end well
 hepflow resume 12
 hepflow resume 12 --cpus 2     # with other limits
+hepflow resume 12 --site mine  # the rest of it elsewhere
 """
 
 

@@ -19,6 +19,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "To begin": {
         "init": "Write a commented starter recipe.",
         "recipes": "List the recipes that come with hepflow, or copy one.",
+        "site": "List, show or check the places where recipes can run.",
         "doctor": "Show what is installed and what can be used.",
         "completion": "Print what makes your shell complete hepflow's words.",
     },

@@ -105,8 +105,6 @@ _RUN: Final[Sequence[Callable[[Function], Function]]] = (
         "--publish", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
         help="Where the outputs go. [default: results/NAME]",
     ),
-    click.option("--executor", default="local", metavar="NAME", show_default=True,
-                 help="What runs the tasks; 'hepflow doctor' lists them."),
 )  # fmt: skip
 
 
@@ -125,10 +123,10 @@ def takes_recipe(function: Function) -> Function:
         **rest: Any,
     ) -> Any:
         path, part = _recipe_and_part(recipe)
-        load = api.LoadOptions(profiles, _assignments(settings, "--set"), target or part)
+        load = api.LoadOptions(profiles, assignments(settings, "--set"), target or part)
         beside = [word for word in values if _is_inputs_file(word)]
         words = [word for word in values if word not in beside]
-        given = _assignments([*words, *more], "NAME=VALUE")
+        given = assignments([*words, *more], "NAME=VALUE")
         paths = tuple(_existing(Path(file)) for file in [*beside, *files])
         return function(source=Source(path, load, paths, given), **rest)
 
@@ -147,7 +145,7 @@ def takes_run_options(function: Function) -> Function:
         in_flight: int,
         no_reuse: bool,
         publish: Path | None,
-        executor: str,
+        site: str,
         **rest: Any,
     ) -> Any:
         options = api.RunOptions(
@@ -158,11 +156,33 @@ def takes_run_options(function: Function) -> Function:
             in_flight=in_flight,
             reuse=not no_reuse,
             publish=publish.absolute() if publish else None,
-            executor=executor,
+            site=site,
         )
         return function(options=options, **rest)
 
-    return _with(called, _RUN)
+    return takes_site(_with(called, _RUN))
+
+
+def takes_site(function: Function) -> Function:
+    """Gives a verb where to run, as ``site``: a name, or the absolute path of a site file."""
+
+    @functools.wraps(function)
+    def called(site: str, **rest: Any) -> Any:
+        return function(site=absolute(site), **rest)
+
+    option = click.option(
+        "--site", default="", metavar="NAME",
+        help="Where the tasks run: a site, or a site file; 'hepflow site list' has the names."
+        " [default: this machine]",
+    )  # fmt: skip
+    return option(called)
+
+
+def absolute(site: str) -> str:
+    """A site as it can be found again from another folder."""
+    path = Path(site).expanduser()
+    is_path = "/" in site or path.suffix in RECIPE_ENDINGS[:2]
+    return str(path.absolute()) if is_path else site
 
 
 def unless_default(options: api.RunOptions) -> api.RunOptions | None:
@@ -243,7 +263,7 @@ def run_and_rest(words: Sequence[str]) -> tuple[int | None, list[str]]:
     return None, found
 
 
-def _assignments(words: Sequence[str], what: str) -> dict[str, str]:
+def assignments(words: Sequence[str], what: str) -> dict[str, str]:
     """``name=value`` words as a mapping."""
     found: dict[str, str] = {}
     for word in words:
@@ -273,10 +293,10 @@ def _recipe_and_part(text: str) -> tuple[Path, str]:
     file, mark, part = text.partition("#")
     if mark and not os.path.exists(text) and os.path.isfile(file):
         return Path(file), part
-    return _recipe(text), ""
+    return existing_recipe(text), ""
 
 
-def _recipe(text: str) -> Path:
+def existing_recipe(text: str) -> Path:
     """The recipe's path, or an error that names what is there instead."""
     path = Path(text)
     if path.is_file() or (path.exists() and not path.is_dir()):

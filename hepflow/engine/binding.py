@@ -36,19 +36,20 @@ class Binder:
         Raises:
             ValueError: an expression failed, or what should be scattered over is no array.
         """
-        step, node, scope = run.node.step, run.node, run.scope
-        streamed = {stream.port: stream for stream in node.streams} if node.streams else {}
+        step, scope = run.step, run.scope
+        once = scope.graph.once.get(run.place, ())
+        streamed = {stream.port: stream for stream in run.streams} if step.scatter else {}
         raw = {
             port: gather(scope, binding)
             for port, binding in step.inputs.items()
             if port not in streamed
         }
-        if not step.scatter and not node.once:
+        if not step.scatter and not once:
             run.constant = raw
             run.width = 1
             return
         constant = dict(raw)
-        for port in node.once:
+        for port in once:
             constant[port] = self._computed(step, port, raw)
         run.constant = constant
         if not step.scatter:
@@ -79,15 +80,16 @@ class Binder:
         Raises:
             ValueError: an expression failed.
         """
-        step = run.node.step
+        step = run.step
         if not step.scatter:
             return run.constant  # without scatter variables no expression varies
         values = dict(run.constant)
         for axis, port in enumerate(step.scatter):
             values[port] = run.arrays[port][coordinate(index, run.sizes, axis, step.method)]
-        if run.node.varying:
+        varying = run.scope.graph.varying.get(run.place)
+        if varying:
             raw = dict(values)
-            for port in run.node.varying:
+            for port in varying:
                 values[port] = self._computed(step, port, raw)
         return values
 
@@ -122,18 +124,18 @@ def gather(scope: Scope, binding: Binding) -> Value:
     Raises:
         ValueError: nothing is left to pick, or too much is.
     """
-    sources = binding.sources
-    if len(sources) == 1 and binding.merge is None and binding.pick is None:
+    sources, merge, pick, default, _expression = binding
+    if len(sources) == 1 and merge is None and pick is None:
         step, port = sources[0]  # the usual link, without a list of one
         if step:
             value = scope.runs[scope.graph.position[step]].output(port)
         else:
             value = scope.inputs.get(port)
-        return binding.default if value is None else value
+        return default if value is None else value
     values = [
         scope.runs[scope.graph.position[ref.step]].output(ref.port)
         if ref.step
         else scope.inputs.get(ref.port)
         for ref in sources
     ]
-    return combine(values, binding.merge, binding.pick, binding.default)
+    return combine(values, merge, pick, default)

@@ -42,11 +42,11 @@ class Dataflow:
         self.counts: dict[str, Counts] = {}
         self.faults: list[tuple[str, str]] = []
         self.outputs: Values | None = None
-        self._opened = 0
+        self._numbered = 0
         self._graphs: dict[Workflow, Graph] = {}
         self._ready: list[tuple[int, int]] = []
         # Work lists instead of recursion: a chain of any length must not meet Python's stack limit.
-        self._to_open: deque[StepRun] = deque()
+        self._to_open: deque[tuple[Scope, int]] = deque()
         self._complete_scopes: list[Scope] = []
         self._open_scope(workflow, inputs, None)
         self._settle()
@@ -81,7 +81,7 @@ class Dataflow:
             ValueError: an expression failed.
         """
         run = self.runs[invocation.step]
-        step = run.node.step
+        step = run.step
         if run.rounds is not None and invocation.element in run.rounds:
             return run.rounds[invocation.element].inputs
         values = self._binder.bound(run, invocation.element)
@@ -138,19 +138,17 @@ class Dataflow:
         inputs = {
             port.name: _or_default(given.get(port.name), port.default) for port in workflow.inputs
         }
-        scope = Scope(workflow, graph, inputs, parent, prefix)
-        for node in graph.nodes:
-            name = label + node.step.name
+        scope = Scope(workflow, graph, inputs, parent, prefix, label, self._numbered, base)
+        self._numbered += len(workflow.steps)
+        for step in workflow.steps:
+            name = label + step.name
             counts = self.counts.get(name)
             if counts is None:
                 counts = self.counts[name] = Counts(name)
             counts.unopened += 1
-            run = StepRun(self._opened, scope, node, base + node.level, counts)
-            self._opened += 1
-            self.runs[run.number] = run
-            scope.runs.append(run)
-            if not run.waiting:
-                self._to_open.append(run)
+        for place, waiting in enumerate(scope.waiting):
+            if not waiting:
+                self._to_open.append((scope, place))
         if not scope.unfinished:
             self._complete_scopes.append(scope)
 
@@ -158,7 +156,10 @@ class Dataflow:
         """Open every step and close every scope that became free to."""
         while self._to_open or self._complete_scopes:
             while self._to_open:
-                run = self._to_open.popleft()
+                scope, place = self._to_open.popleft()
+                counts = self.counts[scope.label + scope.workflow.steps[place].name]
+                run = scope.runs[place] = StepRun(scope, place, counts)
+                self.runs[run.number] = run
                 try:
                     self._binder.bind(run)
                 except ValueError as error:
@@ -172,14 +173,14 @@ class Dataflow:
         """All a step needed as a whole is there, and its width is known."""
         run.counts.unopened -= 1
         run.counts.width += run.width
-        if run.node.step.scatter:
+        if run.step.scatter:
             run.slot = bytearray(run.width)
-            run.values = {port.name: [None] * run.width for port in run.node.step.outputs}
-        for consumer, _ in run.node.stream_consumers:
-            self._one_less(run.scope.runs[consumer])
+            run.values = {port.name: [None] * run.width for port in run.step.outputs}
+        for consumer, _ in run.followers:
+            self._one_less(run.scope, consumer)
         if not run.width:
             self._complete(run)
-        elif run.node.streams:
+        elif run.streams:
             for index in range(run.width):
                 self._offer(run, index)
         else:
@@ -192,13 +193,15 @@ class Dataflow:
             outputs = self._binder.outputs(scope)
             if scope.parent is None:
                 self.outputs = outputs
-            elif self._fill(scope.parent, outputs):
-                self.runs[scope.parent.step].counts.succeeded += 1
+            else:
+                counts = self.runs[scope.parent.step].counts
+                if self._fill(scope.parent, outputs):
+                    counts.succeeded += 1
         except ValueError as error:
             self.faults.append((scope.prefix.rstrip("/") or scope.workflow.name, str(error)))
-        for run in scope.runs:
+        for run in scope.runs.values():
             del self.runs[run.number]
-        scope.runs = []
+        scope.runs.clear()
 
     # --- slots --------------------------------------------------------------------------------
 
@@ -210,7 +213,7 @@ class Dataflow:
     def _fill(self, invocation: Invocation, outputs: Values) -> bool:
         run = self.runs[invocation.step]
         index = invocation.element
-        loop = run.node.step.loop
+        loop = run.step.loop
         if loop is not None:
             assert run.rounds is not None
             if run.rounds[index].goes_on(loop, outputs, self._binder.evaluate):
@@ -222,7 +225,7 @@ class Dataflow:
         return True
 
     def _fill_slot(self, run: StepRun, index: int, outputs: Values) -> None:
-        if run.node.step.scatter:
+        if run.step.scatter:
             run.slot[index] = FILLED
             for port in run.values:
                 run.slots(port)[index] = outputs.get(port)
@@ -230,16 +233,16 @@ class Dataflow:
             run.values = outputs
         run.finished += 1
         self._let_go(run)
-        for consumer, port in run.node.stream_consumers:
-            self._feed(run.scope.runs[consumer], port, index)
+        for consumer, port in run.followers:
+            self._feed(run.scope.runs.get(consumer), port, index)
         if run.finished == run.width:
             self._complete(run)
 
-    def _feed(self, run: StepRun, port: str, element: int) -> None:
+    def _feed(self, run: StepRun | None, port: str, element: int) -> None:
         """A stream's producer filled one slot: whoever needs just that one may be ready now."""
-        if run.width == UNOPENED:
+        if run is None or run.width == UNOPENED:
             return
-        step = run.node.step
+        step = run.step
         axis = step.scatter.index(port)
         for index in invocations(element, run.sizes, axis, step.method):
             self._offer(run, index)
@@ -252,31 +255,37 @@ class Dataflow:
             self._make_ready(run, index)
 
     def _complete(self, run: StepRun) -> None:
-        scope, node = run.scope, run.node
-        runs = scope.runs
-        for consumer in node.whole_consumers:
-            self._one_less(runs[consumer])
-        # What nobody will read any more is let go: a long run must not grow with its history.
-        read = node.whole
-        if node.streams:
-            read = (*read, *(stream.producer for stream in node.streams))
-        for number in read:
-            producer = runs[number]
-            producer.users -= 1
-            if not producer.users and not producer.node.kept:
-                producer.values = NOTHING
-        if not run.users and not node.kept:
-            run.values = NOTHING
+        scope, place, graph = run.scope, run.place, run.scope.graph
+        for consumer in graph.whole_consumers.of(place):
+            self._one_less(scope, consumer)
         run.constant = NOTHING
         run.arrays = NO_ARRAYS
+        if not run.users:
+            self._forget(run)
+        # What nobody will read any more is let go: a long run must not grow with its history.
+        for producer in graph.whole.of(place):
+            self._one_user_less(scope.runs[producer])
+        for stream in run.streams:
+            self._one_user_less(scope.runs[stream.producer])
         scope.unfinished -= 1
         if not scope.unfinished:
             self._complete_scopes.append(scope)
 
-    def _one_less(self, run: StepRun) -> None:
-        run.waiting -= 1
-        if not run.waiting:
-            self._to_open.append(run)
+    def _one_user_less(self, run: StepRun) -> None:
+        run.users -= 1
+        if not run.users and run.finished == run.width:
+            self._forget(run)
+
+    def _forget(self, run: StepRun) -> None:
+        """A step is complete and nobody will read its values, unless the workflow's outputs do."""
+        if run.place not in run.scope.graph.kept:
+            del self.runs[run.number]
+            del run.scope.runs[run.place]
+
+    def _one_less(self, scope: Scope, place: int) -> None:
+        scope.waiting[place] -= 1
+        if not scope.waiting[place]:
+            self._to_open.append((scope, place))
 
     def _make_ready(self, run: StepRun, index: int) -> None:
         if run.returned is None:
@@ -286,7 +295,7 @@ class Dataflow:
 
     def _let_go(self, run: StepRun) -> None:
         run.active -= 1
-        if run.node.step.limit:
+        if run.step.limit:
             self._list(run)
 
     def _list(self, run: StepRun) -> None:

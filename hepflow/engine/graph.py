@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from hepflow.model.workflow import Binding, Ref, Scatter, Step, Workflow
@@ -17,31 +18,44 @@ class Stream(NamedTuple):
     source: str
 
 
-@dataclass(slots=True)
-class Node:
-    """One step's place in its workflow; positions are indices into ``Workflow.steps``.
+class Links:
+    """Which steps each step is linked to, all in two arrays: a hundred thousand tuples of positions
+    would be a large part of a workflow's memory."""
 
-    What is empty is the one empty tuple: most steps of a large workflow have few links.
+    __slots__ = ("_starts", "_targets")
 
-    Args:
-        level: the longest path of links that leads here.
-        whole: producers that must be complete first.
-        streams: scattered ports that follow their producer element by element.
-        once: ports whose expression is the same for all invocations.
-        varying: ports whose expression must be computed for each invocation.
-        whole_consumers, stream_consumers: the same links seen from the producer.
-        kept: whether the workflow's own outputs need this step's values.
-    """
+    def __init__(self, groups: Iterable[Sequence[int]]) -> None:
+        self._targets = array("i")
+        self._starts = array("i", [0])
+        for group in groups:
+            self._targets.extend(group)
+            self._starts.append(len(self._targets))
 
-    step: Step
-    level: int
-    whole: tuple[int, ...]
-    streams: tuple[Stream, ...]
-    once: tuple[str, ...]
-    varying: tuple[str, ...]
-    kept: bool
-    whole_consumers: Sequence[int] = ()
-    stream_consumers: Sequence[tuple[int, str]] = ()
+    def of(self, number: int) -> Sequence[int]:
+        """The steps one step is linked to."""
+        return self._targets[self._starts[number] : self._starts[number + 1]]
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        targets = self._targets
+        return (targets[start:end] for start, end in pairwise(self._starts))
+
+    def counts(self) -> list[int]:
+        """How many links each step has."""
+        return [end - start for start, end in pairwise(self._starts)]
+
+    def turned(self) -> Links:
+        """The same links seen from their other ends."""
+        counts = self.counts()
+        owners = [number for number, count in enumerate(counts) for _ in range(count)]
+        targets = self._targets
+        found = Links(())
+        order = sorted(range(len(targets)), key=targets.__getitem__)
+        found._targets = array("i", [owners[link] for link in order])
+        towards = [0] * (len(counts) + 1)
+        for target in targets:
+            towards[target + 1] += 1
+        found._starts = array("i", accumulate(towards))
+        return found
 
 
 class CycleError(ValueError):
@@ -52,12 +66,55 @@ class CycleError(ValueError):
         super().__init__(f"steps wait for each other: {' -> '.join(cycle)}")
 
 
-@dataclass(frozen=True, slots=True)
 class Graph:
-    """A workflow's nodes, one for each step and in the steps' order, and where each name stands."""
+    """What is known of each step; positions are indices into ``Workflow.steps``.
 
-    nodes: tuple[Node, ...]
-    position: dict[str, int]
+    Args:
+        position: where each name stands.
+        levels: the longest path of links that leads to each step.
+        whole: for each step the producers that must be complete first.
+        streams: scattered ports that follow their producer element by element.
+        once: ports whose expression is the same for all invocations.
+        varying: ports whose expression must be computed for each invocation.
+        whole_consumers, stream_consumers: the same links seen from the producer.
+        kept: the steps whose values the workflow's own outputs need.
+        waiting: how many producers each step has to wait for.
+        users: how many links take values from each step.
+    """
+
+    __slots__ = (
+        "kept", "levels", "once", "position", "stream_consumers", "streams", "users", "varying",
+        "waiting", "whole", "whole_consumers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        position: dict[str, int],
+        levels: Sequence[int],
+        whole: Links,
+        streams: Mapping[int, tuple[Stream, ...]],
+        computed: Mapping[int, tuple[tuple[str, ...], tuple[str, ...]]],
+        kept: frozenset[int],
+    ) -> None:
+        self.position = position
+        self.levels = levels
+        self.whole = whole
+        self.whole_consumers = whole.turned()
+        self.streams = streams
+        self.stream_consumers: dict[int, list[tuple[int, str]]] = {}
+        for number, found in streams.items():
+            for stream in found:
+                consumers = self.stream_consumers.setdefault(stream.producer, [])
+                consumers.append((number, stream.port))
+        self.once = {number: once for number, (once, _) in computed.items() if once}
+        self.varying = {number: varying for number, (_, varying) in computed.items() if varying}
+        self.kept = kept
+        self.waiting = array("i", self.whole.counts())
+        self.users = array("i", self.whole_consumers.counts())
+        for number, found in streams.items():
+            self.waiting[number] += len(found)
+            for stream in found:
+                self.users[stream.producer] += 1
 
 
 def analyse(workflow: Workflow) -> Graph:
@@ -69,105 +126,102 @@ def analyse(workflow: Workflow) -> Graph:
     """
     steps = workflow.steps
     position = {step.name: number for number, step in enumerate(steps)}
-    producers = [_producers(step, position) for step in steps]
-    levels = _levels(steps, producers)
-    kept = {ref.step for binding in workflow.outputs.values() for ref in binding.sources}
-    nodes = []
+    computed: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    links = Links(_producers(step, position, computed) for step in steps)
+    levels = _levels(steps, links)
+    streams: dict[int, tuple[Stream, ...]] = {}
     for number, step in enumerate(steps):
-        streams: tuple[Stream, ...] = ()
-        whole = producers[number]
         if step.scatter:
-            streams = _streams(step, steps, position)
-            apart = _only_streamed(step, {stream.port for stream in streams}, position)
-            whole = tuple(producer for producer in whole if producer not in apart)
-        once, varying = _expressions(step)
-        nodes.append(Node(step, levels[number], whole, streams, once, varying, step.name in kept))
-    _turn_links(nodes, list(position.values()))
-    return Graph(tuple(nodes), position)
+            found = _streams(step, steps, position)
+            if found:
+                streams[number] = found
+    if streams:
+        links = Links(
+            _awaited(step, links.of(number), streams.get(number, ()), position)
+            for number, step in enumerate(steps)
+        )
+    kept = frozenset(
+        position[ref.step]
+        for binding in workflow.outputs.values()
+        for ref in binding.sources
+        if ref.step in position
+    )
+    return Graph(position, levels, links, streams, computed, kept)
 
 
-def _turn_links(nodes: list[Node], numbers: list[int]) -> None:
-    """Gives every node its consumers. ``numbers`` are the objects that stand for positions already:
-    two of them for each link would be a large part of a graph's memory."""
-    whole: list[list[int] | None] = [None] * len(nodes)
-    streamed: dict[int, list[tuple[int, str]]] = {}
-    for number, node in zip(numbers, nodes, strict=True):
-        for producer in node.whole:
-            known = whole[producer]
-            if known is None:
-                whole[producer] = [number]
-            else:
-                known.append(number)
-        for stream in node.streams:
-            streamed.setdefault(stream.producer, []).append((number, stream.port))
-    for node, consumers in zip(nodes, whole, strict=True):
-        if consumers is not None:
-            node.whole_consumers = tuple(consumers)
-    for producer, followers in streamed.items():
-        nodes[producer].stream_consumers = tuple(followers)
-
-
-def _producers(step: Step, position: dict[str, int]) -> tuple[int, ...]:
-    """The steps a step takes values from, each once."""
+def _producers(
+    step: Step,
+    position: dict[str, int],
+    computed: dict[int, tuple[tuple[str, ...], tuple[str, ...]]],
+) -> Sequence[int]:
+    """The steps a step takes values from, each once; its expressions are noted on the way."""
     found: list[int] = []
+    expressions = False
     try:
-        for binding in step.inputs.values():
-            for owner, _ in binding.sources:
+        for sources, _merge, _pick, _default, expression in step.inputs.values():
+            for owner, _ in sources:
                 if owner:
                     found.append(position[owner])
+            if expression is not None:
+                expressions = True
     except KeyError as missing:
         raise ValueError(
             f"step '{step.name}' takes a value from {missing}, which is no step"
         ) from None
-    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+    if expressions:
+        computed[position[step.name]] = _expressions(step)
+    return list(dict.fromkeys(found)) if len(found) > 1 else found
 
 
-def _levels(steps: tuple[Step, ...], producers: Sequence[Sequence[int]]) -> list[int]:
+def _awaited(
+    step: Step, producers: Sequence[int], streams: tuple[Stream, ...], position: dict[str, int]
+) -> Sequence[int]:
+    """The producers of a step that must be complete before it: not those it only streams from."""
+    apart = _only_streamed(step, {stream.port for stream in streams}, position)
+    return [producer for producer in producers if producer not in apart]
+
+
+def _levels(steps: tuple[Step, ...], links: Links) -> Sequence[int]:
     """The longest path to each step. Most workflows are written in order: one look suffices."""
     levels: list[int] = []
-    for number, needed in enumerate(producers):
+    for number, producers in enumerate(links):
         level = 0
-        for producer in needed:
+        for producer in producers:
             if producer >= number:
-                return _levels_of_any_order(steps, producers)
+                return _levels_of_any_order(steps, links)
             if levels[producer] >= level:
                 level = levels[producer] + 1
         levels.append(level)
-    return levels
+    return array("i", levels)
 
 
-def _levels_of_any_order(steps: tuple[Step, ...], producers: Sequence[Sequence[int]]) -> list[int]:
+def _levels_of_any_order(steps: tuple[Step, ...], links: Links) -> Sequence[int]:
     """The same by Kahn's algorithm, so that depth is no recursion."""
-    levels = [0] * len(steps)
-    waiting = [len(needed) for needed in producers]
-    consumers: list[list[int]] = [[] for _ in steps]
-    for number, needed in enumerate(producers):
-        for producer in needed:
-            consumers[producer].append(number)
+    levels = array("i", [0]) * len(steps)
+    waiting = links.counts()
+    consumers = links.turned()
     free = [number for number, count in enumerate(waiting) if not count]
     seen = 0
     while free:
         number = free.pop()
         seen += 1
         below = levels[number] + 1
-        for consumer in consumers[number]:
+        for consumer in consumers.of(number):
             levels[consumer] = max(levels[consumer], below)
             waiting[consumer] -= 1
             if not waiting[consumer]:
                 free.append(consumer)
     if seen < len(steps):
-        raise CycleError(_cycle(steps, producers, waiting))
+        raise CycleError(_cycle(steps, links, waiting))
     return levels
 
 
-def _cycle(
-    steps: tuple[Step, ...], producers: Sequence[Sequence[int]], waiting: list[int]
-) -> list[str]:
+def _cycle(steps: tuple[Step, ...], links: Links, waiting: list[int]) -> list[str]:
     """One cycle among the steps that never became free."""
     stuck = {number for number, count in enumerate(waiting) if count}
     trail = [min(stuck)]
     while True:
-        ahead = min(stuck.intersection(producers[trail[-1]]))
+        ahead = min(stuck.intersection(links.of(trail[-1])))
         if ahead in trail:
             loop = trail[trail.index(ahead) :]
             loop.reverse()

@@ -13,7 +13,7 @@ from typing import Final
 
 from hepflow.engine.dataflow import Dataflow
 from hepflow.engine.queue import Live, Queue
-from hepflow.engine.state import Counts
+from hepflow.engine.state import NOT_KNOWN, Counts, StepRun
 from hepflow.model.events import (
     Action,
     Answered,
@@ -33,7 +33,7 @@ from hepflow.model.events import (
     Unplannable,
 )
 from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
-from hepflow.model.values import Values
+from hepflow.model.values import UNKNOWN, Values, is_unknown
 from hepflow.model.workflow import Workflow
 
 LOST_LIMIT: Final = 10
@@ -48,7 +48,8 @@ class Policy:
         in_flight: attempts submitted at a time.
         window: invocations planned ahead of their submission.
         keep_going: after a failure go on with what does not depend on it; else start nothing new.
-        planning: nothing is executed; values may be unknown.
+        planning: nothing is executed, so values may be unknown; what depends on those is counted, and
+            no Plan is asked for.
         earlier: attempts that an earlier head of the same run made, by invocation name.
     """
 
@@ -151,7 +152,7 @@ class Scheduler:
             if invocation is None:
                 return
             run = flow.runs[invocation.step]
-            step = run.node.step
+            step = run.step
             tool = step.run
             if isinstance(tool, Workflow) and 0 < waiting >= self.policy.in_flight - len(
                 self._live
@@ -174,8 +175,25 @@ class Scheduler:
             finally:
                 if flow.faults:
                     self._take_faults()
+            if self.policy.planning and self._is_beyond(run, inputs):
+                self._succeed(invocation, NOT_KNOWN)
+                continue
             name = self._planning[invocation] = run.name(invocation.element)
             actions.append(Plan(invocation, name, tool, inputs, step.cache))
+
+    def _is_beyond(self, run: StepRun, inputs: Values) -> bool:
+        """Whether what an invocation is depends on what has not run: then its outputs do as well."""
+        waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
+        if not waits:
+            return False
+        counts = run.counts
+        port = min(waits, key=len) if len(waits) > 1 else waits[0]
+        if not counts.unknown:
+            counts.waits_for = port
+        elif counts.waits_for != port:
+            counts.waits_for = ""
+        counts.unknown += 1
+        return True
 
     def _submit(self, actions: list[Action]) -> None:
         while len(self._queue) and len(self._live) < self.policy.in_flight:

@@ -1,17 +1,18 @@
 """What the dataflow remembers: scopes, the slots of their steps, the rounds of loops, counts.
 
-Plain slotted objects: a run may have a hundred thousand of them.
+A run may have a hundred thousand steps, so a step has an object of its own only while it is open:
+from when all it waits for is there until nobody needs its values any more.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from types import MappingProxyType
 from typing import Final
 
 from hepflow.engine.gather import coordinate, nested
-from hepflow.engine.graph import Graph, Node, gathers_flat
+from hepflow.engine.graph import Graph, Stream, gathers_flat
 from hepflow.model.events import Invocation
 from hepflow.model.values import UNKNOWN, Value, Values
 from hepflow.model.workflow import Expression, Loop, Step, Workflow
@@ -29,18 +30,35 @@ OFFERED: Final = 1
 FILLED: Final = 2
 
 
+class _NotKnown(dict[str, Value]):
+    """Outputs of what was not run: any port has the unknown value."""
+
+    def get(self, _port: str, _default: object = None) -> Value:
+        return UNKNOWN
+
+    def values(self) -> ValuesView[Value]:  # type: ignore[override]
+        return {"": UNKNOWN}.values()
+
+
+NOT_KNOWN: Final[Values] = _NotKnown()
+
+
 class Counts:
     """How far all instances of one step are; shared by them, because a person sees them as one."""
 
     __slots__ = (
         "failed", "group", "guessed", "label", "reused", "running", "skipped", "succeeded",
-        "unopened", "width",
+        "unknown", "unopened", "waits_for", "width",
     )  # fmt: skip
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.group = False
         self.unopened = self.guessed = self.width = self.running = 0
+        # Of planning only: invocations whose inputs are not known, and the port where that shows, if
+        # it is the same for all of them.
+        self.unknown = 0
+        self.waits_for = ""
         self.succeeded = self.reused = self.skipped = self.failed = 0
 
 
@@ -84,9 +102,17 @@ class Round:
 
 
 class Scope:
-    """One instance of a workflow."""
+    """One instance of a workflow.
 
-    __slots__ = ("graph", "inputs", "parent", "prefix", "runs", "unfinished", "workflow")
+    Args:
+        prefix: of the paths of its steps' invocations. label: the same without indices.
+        first, level: what the number and the level of its first step begin with.
+    """
+
+    __slots__ = (
+        "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs", "unfinished",
+        "waiting", "workflow",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,58 +121,67 @@ class Scope:
         inputs: Values,
         parent: Invocation | None,
         prefix: str,
+        label: str,
+        first: int,
+        level: int,
     ) -> None:
         self.workflow = workflow
         self.graph = graph
         self.inputs = inputs
         self.parent = parent
         self.prefix = prefix
-        self.runs: list[StepRun] = []
+        self.label = label
+        self.first = first
+        self.level = level
+        # By position: how many producers each step still waits for, and those that are open.
+        self.waiting = graph.waiting[:]
+        self.runs: dict[int, StepRun] = {}
         self.unfinished = len(workflow.steps)
 
 
 class StepRun:
-    """One step in one scope: its slots, and how many of its producers it still waits for."""
+    """One open step in one scope, with its slots.
 
-    __slots__ = (
-        "active", "arrays", "constant", "counts", "finished", "fresh", "level", "listed",
-        "node", "number", "returned", "rounds", "scope", "sizes", "slot", "users", "values", "waiting", "width",
-    )  # fmt: skip
+    What is the same for most steps stands once, in the class.
+    """
 
-    def __init__(self, number: int, scope: Scope, node: Node, level: int, counts: Counts) -> None:
-        self.number = number
+    width = UNOPENED
+    sizes: Sequence[int] = ()
+    constant: Values = NOTHING
+    arrays: Mapping[str, Sequence[Value]] = NO_ARRAYS
+    values: Values = NOTHING
+    slot = _NO_SLOTS
+    finished = 0
+    active = 0
+    listed = False
+    # Ready elements: the untouched rest of a range, and those that came one by one.
+    fresh = NONE_FRESH
+    returned: deque[int] | None = None
+    rounds: dict[int, Round] | None = None
+    # What it follows element by element, and who follows it.
+    streams: Sequence[Stream] = ()
+    followers: Sequence[tuple[int, str]] = ()
+
+    def __init__(self, scope: Scope, place: int, counts: Counts) -> None:
+        graph = scope.graph
         self.scope = scope
-        self.node = node
-        self.level = level
+        self.place = place
+        self.number = scope.first + place
+        self.step = scope.workflow.steps[place]
+        self.level = scope.level + graph.levels[place]
+        self.users = graph.users[place]
         self.counts = counts
-        self.waiting = len(node.whole) + len(node.streams)
-        self.users = len(node.whole_consumers) + len(node.stream_consumers)
-        self.width = UNOPENED
-        self.sizes: Sequence[int] = ()
-        # What is empty is shared: of a hundred thousand steps few are at work at a time.
-        self.constant: Values = NOTHING
-        self.arrays: Mapping[str, Sequence[Value]] = NO_ARRAYS
-        self.values: Values = NOTHING
-        self.slot = _NO_SLOTS
-        self.finished = 0
-        self.active = 0
-        self.listed = False
-        # Ready elements: the untouched rest of a range, and those that came one by one.
-        self.fresh = NONE_FRESH
-        self.returned: deque[int] | None = None
-        self.rounds: dict[int, Round] | None = None
-
-    @property
-    def step(self) -> Step:
-        return self.node.step
+        if self.step.scatter:
+            self.streams = graph.streams.get(place, ())
+            self.followers = graph.stream_consumers.get(place, ())
 
     @property
     def path(self) -> str:
-        return self.scope.prefix + self.node.step.name
+        return self.scope.prefix + self.step.name
 
     def name(self, index: int) -> str:
         """The readable name of an invocation: ``fit[3]/train``, with ``@2`` in a loop's round 2."""
-        name = f"{self.path}[{index}]" if self.node.step.scatter else self.path
+        name = f"{self.path}[{index}]" if self.step.scatter else self.path
         if self.rounds is not None and index in self.rounds:
             return f"{name}@{self.rounds[index].number}"
         return name
@@ -154,12 +189,12 @@ class StepRun:
     def is_ready(self) -> bool:
         if not self.fresh and not self.returned:
             return False
-        limit = self.node.step.limit
+        limit = self.step.limit
         return not limit or self.active < limit
 
     def take(self) -> int | None:
         """A ready element, which is now at work; none when there is none."""
-        limit = self.node.step.limit
+        limit = self.step.limit
         if limit and self.active >= limit:
             return None
         if self.returned:
@@ -174,8 +209,8 @@ class StepRun:
 
     def streams_filled(self, index: int) -> bool:
         """Whether every streamed port has its element for an invocation."""
-        step = self.node.step
-        for stream in self.node.streams:
+        step = self.step
+        for stream in self.streams:
             axis = step.scatter.index(stream.port)
             element = coordinate(index, self.sizes, axis, step.method)
             if self.scope.runs[stream.producer].slot[element] != FILLED:
@@ -196,6 +231,6 @@ class StepRun:
     def output(self, port: str) -> Value:
         """The gathered value of an output port of a complete step."""
         value = self.values.get(port)
-        if self.node.step.scatter and isinstance(value, list) and not gathers_flat(self.node.step):
+        if self.step.scatter and isinstance(value, list) and not gathers_flat(self.step):
             return nested(value, self.sizes)
         return value

@@ -17,10 +17,15 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from hepflow.executors.placing import COPY, IN, PLAIN, Setting, Slot, copy, leaves
 from hepflow.staging.digests import EMPTY, digest_directory, digest_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from typing import Any
+
+    Found = list[Any]
 
 MANY, DIRECTORY, JSON, TEXT, OPTIONAL, EITHER = 1, 2, 4, 8, 16, 32
 """The flags of an output."""
@@ -36,8 +41,6 @@ MOST_LINKS = 40
 
 MOST_AT_ONCE = 64
 """Matches of a pattern that are digested here and now rather than beside other work."""
-
-Found = list[Any]
 
 
 class Missing(Exception):

@@ -190,8 +190,10 @@ class Ledger(Generic[Host]):
 
         Lanes without work are closed on the way and listed in ``closed``; a new lane has no host.
         """
-        self._close_empty()
         ready = [shape for shape in self._shapes.values() if shape.waiting]
+        if not ready:
+            return  # so nobody wants what a lane without work holds, and its next work may be near
+        self._close_empty(ready)
         blocked: Shape[Host] | None = None
         while ready:
             ready.sort(key=_rank, reverse=True)
@@ -300,10 +302,9 @@ class Ledger(Generic[Host]):
         self._memory_mib += asks.memory_mib
         self._gpus = sorted([*self._gpus, *lane.gpus], key=self.machine.gpus.index)
 
-    def _close_empty(self) -> None:
+    def _close_empty(self, ready: list[Shape[Host]]) -> None:
         """Close lanes that ran dry, unless their own shape is the next to be served."""
-        waiting = [shape for shape in self._shapes.values() if shape.waiting]
-        best = min(waiting, key=_rank, default=None)
+        best = min(ready, key=_rank)
         for shape in list(self._shapes.values()):
             empty = [lane for lane in shape.lanes if not lane.flight]
             for lane in empty[len(shape.waiting) :] if shape is best else empty:

@@ -21,18 +21,17 @@ for more, the parts of `placing.Setting`, and answers with the lines of `report.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any
 
 from hepflow.executors.folder import Large, Missing, collect
 from hepflow.executors.placing import (
@@ -64,6 +63,10 @@ from hepflow.executors.report import (
     signal_name,
 )
 from hepflow.executors.spawning import ARGV, Spawner, start_fault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from typing import Any
 
 TELL_AFTER_S = 0.05
 """A task that runs longer is told to have started; of shorter ones only the end is news."""
@@ -131,15 +134,15 @@ class Lane:
 class Channel:
     """The two ways to the head: lines in, lines out, never blocking on a head that is busy."""
 
-    def __init__(self, connection: socket.socket, poller: select.poll) -> None:
-        self._socket = connection
-        self._socket.setblocking(False)
+    def __init__(self, descriptor: int, poller: select.poll) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
         self._poller = poller
         self._unread = b""
         self._unsent = b""
         self._held: list[bytes] = []
         self.held_since = 0.0
-        poller.register(connection, select.POLLIN)
+        poller.register(descriptor, select.POLLIN)
 
     def hold(self, line: bytes) -> None:
         """Send a line with the next flush."""
@@ -159,19 +162,19 @@ class Channel:
         self._held.clear()
         self.held_since = 0.0
         try:
-            sent = self._socket.send(self._unsent)
+            sent = os.write(self._descriptor, self._unsent)
         except BlockingIOError:
             sent = 0
         except OSError:  # the head is gone, which reading will tell
             sent = len(self._unsent)
         self._unsent = self._unsent[sent:]
         wanted = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
-        self._poller.modify(self._socket, wanted)
+        self._poller.modify(self._descriptor, wanted)
 
     def receive(self) -> list[Any] | None:
         """The messages that arrived; ``None`` when the head is gone."""
         try:
-            data = self._socket.recv(1 << 16)
+            data = os.read(self._descriptor, 1 << 16)
         except BlockingIOError:
             return []
         except OSError:
@@ -188,7 +191,7 @@ class Launcher:
 
     def __init__(self, journal: int, lane_prefix: str, scratch: str, grace_s: float) -> None:
         self.poller = select.poll()
-        self.channel = Channel(socket.socket(fileno=0), self.poller)
+        self.channel = Channel(0, self.poller)
         self.journal = Journal(journal)
         self.lane_prefix, self.scratch, self.grace_s = lane_prefix, scratch, grace_s
         self.spawner = Spawner(dict(os.environ))
@@ -570,4 +573,7 @@ def _is_worker(pid: int) -> bool:
 def main() -> None:
     """Run until the head is gone or says so; arguments: journal's descriptor, lane prefix, scratch, grace."""
     journal, lane_prefix, scratch, grace_s = sys.argv[1:5]
+    # What is loaded stays; neither while it works nor at its end is there garbage in it to look for.
+    gc.freeze()
     Launcher(int(journal), lane_prefix, scratch, float(grace_s)).run()
+    gc.freeze()

@@ -42,10 +42,13 @@ from hepflow.executors.report import (
 from hepflow.executors.wire import encode, finished
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Sink
+from hepflow.model.site import Container, Site, number, words
 from hepflow.model.task import Attempt, Call, Outcome, Reason, Usage
 
 LOOK_S: Final = 0.05
 """Lanes that have been silent for so long are looked after."""
+THIS_MACHINE: Final = Site("local", executor="local")
+"""This machine, all of it."""
 
 
 class LocalExecutor:
@@ -53,29 +56,32 @@ class LocalExecutor:
 
     Args:
         workdir: the executor's own folder, one for each run; made if need be.
-        cpus: cores to give away; all this process may use when not said.
-        memory_mib: memory to give away; all there is when not said.
-        gpus: accelerators to give away, as ``CUDA_VISIBLE_DEVICES`` names them; those found when
-            not said.
-        grace_s: what a task that must end may take between SIGTERM and SIGKILL.
+        site: of it, ``settings`` and ``env`` are used; what only a batch system can do is refused.
     """
 
-    def __init__(
-        self,
-        workdir: Path,
-        *,
-        cpus: float | None = None,
-        memory_mib: int | None = None,
-        gpus: Sequence[str] | None = None,
-        grace_s: float = 10.0,
-    ) -> None:
-        env = dict(os.environ)
-        self.machine = measure(cpus, memory_mib, gpus, env)
+    settings: Final = {
+        "cpus": "cores to give away; all this process may use when not said",
+        "memory_mib": "mebibytes of memory to give away; all there is when not said",
+        "gpus": "list of accelerators to give away, as CUDA_VISIBLE_DEVICES names them; those found"
+        " when not said",
+        "grace_s": "seconds a task that must end may take between SIGTERM and SIGKILL; 10",
+    }
+
+    def __init__(self, workdir: Path, *, site: Site = THIS_MACHINE) -> None:
+        _refuse_what_needs_a_batch_system(site)
+        env = {**os.environ, **site.env}
+        said = site.settings
+        self.machine = measure(
+            number(said, "cpus", 0) if "cpus" in said else None,
+            int(number(said, "memory_mib", 0)) if "memory_mib" in said else None,
+            words(said, "gpus") if "gpus" in said else None,
+            env,
+        )
         self.capacity = 512 + 512 * math.ceil(self.machine.cpus)
         self.journal_fault = ""
         self._workdir = workdir.absolute()
-        self._grace_s = grace_s
-        self._crew = Crew(self._workdir, self.machine, env, grace_s)
+        self._grace_s = number(said, "grace_s", 10.0)
+        self._crew = Crew(self._workdir, self.machine, env, self._grace_s)
         self._desk = Dispatcher(self.machine, self._crew, env, self._listen, self._look_later)
         self._where = os.uname().nodename
         self._looking = False
@@ -394,3 +400,13 @@ def _kill(worker: Worker) -> None:
 
 def _end(code: int) -> str:
     return f"ended by {signal_name(-code)}" if code < 0 else f"exit code {code}"
+
+
+def _refuse_what_needs_a_batch_system(site: Site) -> None:
+    said = {
+        "queues": site.queues, "modules": site.modules, "setup": site.setup, "lines": site.lines,
+        "container": site.container != Container(), "scratch": site.scratch,
+    }  # fmt: skip
+    for name, value in said.items():
+        if value:
+            raise ValueError(f"the local executor runs tasks as they are and has no '{name}'")

@@ -41,6 +41,9 @@ MOST_HELD: Final = 2 << 20
 
 SLACK: Final = 4096
 
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0002, 0.01
+"""Between two looks at whether a process has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -294,7 +297,9 @@ def await_end(workers: list[Worker], patience_s: float) -> list[Worker]:
     """Wait for processes to exit; returns those that have not."""
     deadline = time.monotonic() + patience_s
     left = [worker for worker in workers if not worker.has_ended()]
+    pause_s = SHORTEST_PAUSE_S
     while left and time.monotonic() < deadline:
-        time.sleep(0.002)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         left = [worker for worker in left if not worker.has_ended()]
     return left

@@ -13,7 +13,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from typing import Any
 
 RESULT, STARTED, RECALLED, READY, BROKEN = 0, 1, 2, 3, 4
 """The first element of every line a worker process sends."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from typing import Any
 
 ARGV, WORDS, SH, BASH = 0, 1, 2, 3
 """How a command runs: its words; its words if they can be spawned, else its text by bash; its
@@ -21,8 +24,16 @@ LEAST = (b"PATH", b"HEPFLOW_LAUNCHER")
 LONGEST_ARGUMENT = 100_000
 """The kernel refuses single arguments above 128 KiB: a longer text becomes a script."""
 
-# Python ignores these two; a child must die of them as under any shell.
-DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
+# Python ignores or handles these; a child must die of them as under any shell.
+OURS = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
+
+DEFAULT_SIGNALS = tuple(
+    int(number)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    if number in OURS or signal.getsignal(number) is not signal.SIG_IGN
+)
+"""What is at its default in a child: all but what whoever started us ignores. It would be without
+being named here, but of those not named ``posix_spawn`` asks the kernel first, one by one."""
 
 
 class Spawner:

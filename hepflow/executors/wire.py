@@ -180,7 +180,8 @@ def _output(output: Output) -> tuple[str, str, int]:
 
 def decode_lines(data: bytes) -> list[list[Any]]:
     """Whole lines of messages, at once: the text of one message holds no line break."""
-    messages: list[list[Any]] = json.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+    text = data[:-1].replace(b"\n", b",").decode()  # of bytes json would first guess the encoding
+    messages: list[list[Any]] = json.loads(f"[{text}]")
     return messages
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
+from hepflow.model.site import Site
 from hepflow.model.task import Attempt
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
@@ -96,6 +97,8 @@ class Sink(Protocol):
 class Executor(Protocol):
     """Runs attempts somewhere. Never blocks, never retries, never decides: it classifies.
 
+    Its class is an ``ExecutorClass``. Where it writes submit files it also ``Submits``.
+
     Attributes:
         capacity: attempts worth having submitted at a time.
     """
@@ -129,5 +132,40 @@ class Executor(Protocol):
 
         Args:
             settled: the store has all that was told, so nothing need be kept for a recovery.
+        """
+        ...
+
+
+class ExecutorClass(Protocol):
+    """How every executor is made: from a folder of its own and the site.
+
+    Making one starts nothing, writes nothing and asks no server; ``start`` does. What is wrong with
+    the site's settings is a ``ValueError`` with one sentence for the user.
+
+    Attributes:
+        settings: the names ``Site.settings`` may have for it, each with what it means; any other
+            name is refused with the nearest of these.
+    """
+
+    settings: Mapping[str, str]
+
+    def __call__(self, workdir: Path, *, site: Site) -> Executor:
+        """One executor.
+
+        Args:
+            workdir: absolute path of a folder for one run and one site, not yet made.
+        """
+        ...
+
+
+@runtime_checkable
+class Submits(Protocol):
+    """An executor that can show what it would submit."""
+
+    def sample(self, attempts: Sequence[Attempt]) -> str:
+        """The exact text of the submit files for these attempts; nothing is written or sent.
+
+        Raises:
+            ValueError: no queue takes them; a sentence for the user.
         """
         ...

@@ -184,16 +184,10 @@ class Runner:
 
     def _next_events(self) -> list[Event]:
         """What planning said, and what executors said; waits only when planning said nothing."""
-        times = [
-            when for when in (self._scheduler.next_wake, self._telling.due) if when is not None
-        ]
-        until = min(times, default=None)
-        if self._pending:
-            until = 0.0
-        elif self._scheduler.in_flight > self._executor.capacity // 2:
-            # Enough is submitted: let a few more events come, for fewer and larger transactions.
-            time.sleep(GATHER_S)
-        found = self._loop.wait(until)
+        found: list[ExecutorEvent] = []
+        # With nothing under way nobody has anything to say while planning goes on.
+        if not self._pending or self._scheduler.in_flight:
+            found = self._loop.wait(self._until())
         events, self._pending = self._pending, []
         for event in found:
             events.extend(self._heard(event))
@@ -204,6 +198,18 @@ class Runner:
         self._pending = []
         self._telling.tell()
         return events
+
+    def _until(self) -> float | None:
+        """How long to wait for news, by ``time.monotonic()``; ``None`` for ever."""
+        if self._pending:
+            return 0.0
+        if self._scheduler.in_flight > self._executor.capacity // 2:
+            # Enough is submitted: let a few more events come, for fewer and larger transactions.
+            time.sleep(GATHER_S)
+        times = [
+            when for when in (self._scheduler.next_wake, self._telling.due) if when is not None
+        ]
+        return min(times, default=None)
 
     def _heard(self, event: ExecutorEvent) -> Iterator[Event]:
         known = self._aliases.get(event.attempt, event.attempt)

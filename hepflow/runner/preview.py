@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from hepflow.engine import Policy, Scheduler
+from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
-from hepflow.model.values import UNKNOWN, Values, is_unknown
+from hepflow.model.site import Site
+from hepflow.model.task import Resources, Task
+from hepflow.model.values import Values
 from hepflow.model.workflow import Ref, Step, Workflow
 from hepflow.runner.planner import Identity, Planner
 from hepflow.store.reader import Fingerprints, compare
@@ -69,22 +73,22 @@ class PlanReport:
 class _Tally:
     """The tasks of one step that would run. Most steps have one reason: only others are counted."""
 
-    __slots__ = ("first", "others", "to_run", "unknown")
+    __slots__ = ("first", "others", "to_run")
 
     def __init__(self) -> None:
-        self.to_run = self.unknown = 0
+        self.to_run = 0
         self.first = ""
         self.others: Counter[str] | None = None
 
-    def note(self, reason: str) -> None:
-        """Counts one task."""
-        self.to_run += 1
-        if self.to_run == 1:
+    def note(self, reason: str, tasks: int = 1) -> None:
+        """Counts tasks."""
+        if not self.to_run:
             self.first = reason
         elif reason != self.first:
             if self.others is None:
                 self.others = Counter()
-            self.others[reason] += 1
+            self.others[reason] += tasks
+        self.to_run += tasks
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """The reasons with their tasks, most first."""
@@ -96,13 +100,18 @@ class _Tally:
 
 
 class Preview:
-    """Plans a workflow against the store."""
+    """Plans a workflow against the store.
 
-    def __init__(self, planner: Planner, before: Fingerprints) -> None:
+    Args:
+        site: where it is to run, if tasks are to be held against what its queues take.
+    """
+
+    def __init__(self, planner: Planner, before: Fingerprints, site: Site | None = None) -> None:
         self._planner = planner
         self._before = before
+        self._site = site
+        self._asked: dict[tuple[str, Resources], str] = {}
         self._tallies: dict[str, _Tally] = {}
-        self._waiting: dict[str, str] = {}
 
     def plan(self, workflow: Workflow, inputs: Values) -> PlanReport:
         """The report.
@@ -117,59 +126,57 @@ class Preview:
             plans = [action for action in actions if isinstance(action, Plan)]
             actions = scheduler.handle(self._answers(plans), 0.0)
         edges = links(workflow)
-        steps = []
-        nothing = _Tally()
-        same: dict[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]] = {}
-        for counts in scheduler.counts.values():
-            if counts.group:
-                continue
-            label = counts.label
-            tally = self._tallies.get(label, nothing)
-            reasons = tally.reasons()
-            width = -1 if counts.unopened or counts.guessed else counts.width
-            steps.append(
-                PlannedStep(
-                    label, width, counts.reused, tally.to_run, tally.unknown,
-                    edges.get(label, ()), same.setdefault(reasons, reasons),
-                )
-            )  # fmt: skip
-        problems = tuple(f"{failure.name}: {failure.message}" for failure in scheduler.failures)
-        return PlanReport(workflow.name, tuple(steps), problems)
+        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        problems += [f"{step}: {why}" for (step, _), why in self._asked.items() if why]
+        steps = tuple(
+            self._planned(counts, edges.get(counts.label, ()))
+            for counts in scheduler.counts.values()
+            if not counts.group
+        )
+        return PlanReport(workflow.name, steps, tuple(problems))
+
+    def _planned(self, counts: Counts, depends_on: tuple[str, ...]) -> PlannedStep:
+        """What would become of a step whose tasks are all counted."""
+        width = -1 if counts.unopened or counts.guessed else counts.width
+        tally = self._tallies.pop(counts.label, None)
+        to_run, unknown = counts.unknown, counts.unknown
+        if tally is None:
+            # Most steps of a large workflow: their reasons are the same few, and kept once.
+            reasons = _only(_waiting(counts.waits_for), unknown) if unknown else ()
+        else:
+            if unknown:
+                tally.note(_waiting(counts.waits_for), unknown)
+            to_run, reasons = tally.to_run, tally.reasons()
+        return PlannedStep(counts.label, width, counts.reused, to_run, unknown, depends_on, reasons)
 
     def _answers(self, plans: Sequence[Plan]) -> list[Event]:
-        known = []
         events: list[Event] = []
-        for plan in plans:
-            waits = [
-                port for port, value in plan.inputs.items() if value is UNKNOWN or is_unknown(value)
-            ]
-            if waits:
-                port = min(waits, key=len) if len(waits) > 1 else waits[0]
-                reason = self._waiting.get(port)
-                if reason is None:
-                    reason = self._waiting[port] = f"its input '{port}' will be made first"
-                self._note(plan.name, reason).unknown += 1
-                events.append(Answered(plan.invocation, NOTHING))
-            else:
-                known.append(plan)
-        by_invocation = {plan.invocation: plan for plan in known}
-        for event in self._planner.answer(known):
+        by_invocation = {plan.invocation: plan for plan in plans}
+        for event in self._planner.answer(plans):
             if isinstance(event, Planned):
                 plan = by_invocation[event.invocation]
+                if self._site is not None:
+                    self._place(plan.name, event.task.resources, self._site)
                 self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
-                events.append(Answered(plan.invocation, NOTHING))
+                events.append(Answered(plan.invocation, NOT_KNOWN))
             else:
                 assert isinstance(event, (Answered, Expanded, Unplannable))
                 events.append(event)
         return events
 
-    def _note(self, name: str, reason: str) -> _Tally:
+    def _place(self, name: str, resources: Resources, site: Site) -> None:
+        """Looks for a queue, once for each size of a step's tasks."""
+        asked = (step_of(name), resources)
+        if asked not in self._asked:
+            queue = site.queue_for(resources)
+            self._asked[asked] = queue if isinstance(queue, str) else ""
+
+    def _note(self, name: str, reason: str) -> None:
         label = step_of(name)
         tally = self._tallies.get(label)
         if tally is None:
             tally = self._tallies[label] = _Tally()
         tally.note(reason)
-        return tally
 
     def _why(self, identity: Identity) -> str:
         if any(name == identity.name for name, _, _ in self._planner.broken):
@@ -185,17 +192,31 @@ class Preview:
         return ", ".join(describe(change) for change in changes[:3]) + f" (since run {last[1]})"
 
 
-class _Nothing(dict[str, object]):
-    """Outputs of a task that was not run: any port has the unknown value."""
+def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tuple[str, Task]]:
+    """The tasks a run would submit first, with their names; none where nothing is to be run."""
+    scheduler = Scheduler(workflow, inputs, Policy(planning=True, keep_going=True, window=4096))
+    actions = scheduler.handle((), 0.0)
+    while plans := [action for action in actions if isinstance(action, Plan)]:
+        events = planner.answer(plans)
+        names = {plan.invocation: plan.name for plan in plans}
+        tasks = [
+            (names[event.invocation], event.task) for event in events if isinstance(event, Planned)
+        ]
+        if tasks:
+            first = step_of(tasks[0][0])
+            return [(name, task) for name, task in tasks if step_of(name) == first]
+        actions = scheduler.handle(events, 0.0)
+    return []
 
-    def get(self, _key: str, _default: object = None) -> object:
-        return UNKNOWN
 
-    def values(self) -> ValuesView[object]:  # type: ignore[override]
-        return {"": UNKNOWN}.values()
+@cache
+def _only(reason: str, tasks: int) -> tuple[tuple[str, int], ...]:
+    return ((reason, tasks),)
 
 
-NOTHING: Final[Values] = _Nothing()  # type: ignore[assignment]
+@cache
+def _waiting(port: str) -> str:
+    return f"its input '{port}' will be made first" if port else "its inputs will be made first"
 
 
 def describe(change: Change) -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import NamedTuple
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The digest of no bytes: an empty file need not be opened."""
@@ -29,12 +28,13 @@ Stamp = tuple[int, int, int]
 """What tells cheaply that a file is still the same: size, modification time in ns, inode."""
 
 
-class Tree(NamedTuple):
+class Tree:
     """A directory's digest, the bytes in all files below it, and each file's stamp by path."""
 
-    digest: str
-    size: int
-    stamps: dict[str, Stamp]
+    def __init__(self, digest: str, size: int, stamps: dict[str, Stamp]) -> None:
+        self.digest = digest
+        self.size = size
+        self.stamps = stamps
 
 
 def stamp_of(facts: os.stat_result) -> Stamp:

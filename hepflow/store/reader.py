@@ -10,7 +10,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final
@@ -188,15 +187,17 @@ def status(place: Place, run: int | None) -> RunStatus:
     with reading(place) as database:
         text = database.execute("SELECT steps FROM run WHERE id=?", (summary.id,)).fetchone()[0]
     failed = tasks(place, summary.id, state=TaskState.FAILED)
-    succeeded = _names(place, summary.id, TaskState.SUCCEEDED)
+    succeeded = _names(place, summary.id, TaskState.SUCCEEDED) if failed else set()
     last: dict[str, TaskReport] = {task.id.rsplit("#", 1)[0]: task for task in failed}
     alive = summary.state is RunState.RUNNING
     running = tasks(place, summary.id, state=TaskState.RUNNING) if alive else ()
     by_step = Counter(report.step for report in running)
-    steps = (StepStatus(*entry) for entry in json.loads(text))
     return RunStatus(
         summary,
-        tuple(replace(step, running=by_step[step.path]) for step in steps),
+        tuple(
+            StepStatus(path, width, by_step[path], *rest)
+            for path, width, _running, *rest in json.loads(text)
+        ),
         tuple(report for name, report in last.items() if name not in succeeded),
         running,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -29,11 +30,20 @@ class Stored(NamedTuple):
 
 
 class Results:
-    """The successful results of all runs of a project, by key. Empty where there is no store."""
+    """The successful results of all runs of a project, by key.
 
-    def __init__(self, place: Place) -> None:
+    Args:
+        database: where to read; nothing is found without.
+    """
+
+    def __init__(self, place: Place, database: sqlite3.Connection | None) -> None:
         self._place = place
-        self._database = connect(place) if place.exists() else None
+        self._database = database
+
+    @classmethod
+    def of(cls, place: Place) -> Results:
+        """Those of a project, over a connection of their own; none where there is no store."""
+        return cls(place, connect(place) if place.exists() else None)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, list[Stored]]:
         """Results under these keys, the newest last."""
@@ -49,6 +59,8 @@ class Results:
                     (*chunk, TaskState.SUCCEEDED.value),
                 )
                 got = rows.fetchall()
+                if not got:
+                    continue
                 outputs = parse_all([row[3] for row in got])
                 for (key, number, task, _), data in zip(got, outputs, strict=True):
                     found.setdefault(key, []).append(Stored(number, task, data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from hepflow.model.errors import UsageError
 from hepflow.store.database import Place, connect, errors_in_words, hold, is_alive
 from hepflow.store.records import RunState, TaskState
-from hepflow.store.results import CHUNK, RUN_SHIFT
+from hepflow.store.results import CHUNK, RUN_SHIFT, Results
 
 _FINAL: Final = (TaskState.SUCCEEDED.value,)
 _OPEN: Final = (TaskState.SUBMITTED.value, TaskState.RUNNING.value)
@@ -88,11 +88,11 @@ class Batch:
 class RunWriter:
     """Writes one run. Made by :func:`create_run` or :func:`reopen_run`; one a process and run."""
 
-    def __init__(self, place: Place, run: int, *, lock: int) -> None:
+    def __init__(self, place: Place, run: int, database: sqlite3.Connection, *, lock: int) -> None:
         self.place = place
         self.run = run
         self._lock = lock
-        self._database = connect(place, create=True)
+        self._database = database
         self._first = run << RUN_SHIFT
         with errors_in_words(place):
             row = self._database.execute(
@@ -100,6 +100,11 @@ class RunWriter:
                 (self._first, (run + 1) << RUN_SHIFT),
             ).fetchone()
         self._next = (row[0] or self._first) + 1
+
+    def results(self) -> Results:
+        """What the store has, read over the writer's own connection: what it wrote last is still in
+        memory there, and would have to be read from the file over any other."""
+        return Results(self.place, self._database)
 
     def new_id(self) -> int:
         """An id for the next attempt."""
@@ -247,13 +252,12 @@ def create_run(
             "INSERT INTO run (name, recipe, options, inputs, state, started, host, pid)"
             " VALUES (?,?,?,?,?,?,?,?)",
             (name, recipe, json.dumps(options), inputs, RunState.RUNNING.value, now,
-             socket.gethostname(), os.getpid()),
+             os.uname().nodename, os.getpid()),
         )  # fmt: skip
         run = cursor.lastrowid
         assert run is not None
         lock = hold(place, run)
-    database.close()
-    return RunWriter(place, run, lock=lock)
+    return RunWriter(place, run, database, lock=lock)
 
 
 def reopen_run(place: Place, run: int, *, now: float) -> RunWriter:
@@ -273,7 +277,6 @@ def reopen_run(place: Place, run: int, *, now: float) -> RunWriter:
             ) from None  # fmt: skip
         database.execute(
             "UPDATE run SET state=?, message='', ended=0, started=?, host=?, pid=? WHERE id=?",
-            (RunState.RUNNING.value, now, socket.gethostname(), os.getpid(), run),
+            (RunState.RUNNING.value, now, os.uname().nodename, os.getpid(), run),
         )
-    database.close()
-    return RunWriter(place, run, lock=lock)
+    return RunWriter(place, run, database, lock=lock)

@@ -90,9 +90,9 @@ def test_faults_of_a_recipe_stand_at_their_lines(numbers: Path, hepflow: Run) ->
 
 
 def test_what_is_not_there_has_its_own_status(numbers: Path, hepflow: Run) -> None:
-    missing = hepflow("run", "numbers.yaml", "--executor", "nowhere")
+    missing = hepflow("run", "numbers.yaml", "--site", "nowhere")
     assert missing.returncode == 4
-    assert "there is no executor 'nowhere'" in missing.stderr
+    assert "there is no site 'nowhere'" in missing.stderr
 
 
 def test_ctrl_c_leaves_a_run_that_resumes(project: Path, hepflow: Run) -> None:

@@ -9,13 +9,20 @@ import pytest
 
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.protocols import Executor
+from hepflow.model.site import Site
 from tests.contract.loop import Loop
 
 Factory = Callable[[Path], Executor]
 
+SITE = Site(
+    "local",
+    executor="local",
+    settings={"cpus": 2, "memory_mib": 4096, "gpus": [], "grace_s": 0.3},
+)
+
 
 def _local(workdir: Path) -> Executor:
-    return LocalExecutor(workdir, cpus=2, memory_mib=4096, gpus=(), grace_s=0.3)
+    return LocalExecutor(workdir, site=SITE)
 
 
 FACTORIES: dict[str, Factory] = {"local": _local}

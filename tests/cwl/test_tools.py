@@ -18,6 +18,7 @@ pytest.importorskip("quickjs", reason="needs hepflow[cwl]")
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.errors import HepflowError
 from hepflow.model.protocols import LoadOptions
+from hepflow.model.site import Site
 from hepflow.model.task import Attempt, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import PlanContext, Workflow
@@ -64,7 +65,12 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.loop = Loop()
-        self.executor = LocalExecutor(folder / "executor", cpus=2, memory_mib=8192, gpus=())
+        self.executor = LocalExecutor(
+            folder / "executor",
+            site=Site(
+                "local", executor="local", settings={"cpus": 2, "memory_mib": 8192, "gpus": []}
+            ),
+        )
         self.executor.start(self.loop)
 
     def run(self, workflow: Workflow, inputs: Values) -> Values:

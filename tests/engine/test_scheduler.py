@@ -500,8 +500,10 @@ def test_planning_goes_through_unknown_values() -> None:
         actions = scheduler.handle(
             [Answered(a.invocation, {"out": UNKNOWN}) for a in actions if isinstance(a, Plan)], 0
         )
-    assert names == ["a", "b[0]", "c"]
+    assert names == ["a"], "only of what can be known there is something to find out"
     assert scheduler.counts["b"].guessed == 1
+    assert [scheduler.counts[name].unknown for name in "abc"] == [0, 1, 1]
+    assert [scheduler.counts[name].waits_for for name in "abc"] == ["", "x", "x"]
 
 
 settings.register_profile("thorough", max_examples=2000, deadline=None)

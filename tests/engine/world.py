@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from random import Random
 
 from hepflow.engine import Policy, Scheduler
@@ -90,11 +90,12 @@ def reference(step: Step, bound: Mapping[str, Value]) -> Value:
     return _fold(flat, [len(array) for array in arrays])
 
 
-def _fold(flat: list[Value], sizes: list[int]) -> list[Value]:
-    if len(sizes) == 1:
-        return flat
-    below = math.prod(sizes[1:])
-    return [_fold(flat[row * below : (row + 1) * below], sizes[1:]) for row in range(sizes[0])]
+def _fold(flat: list[Value], sizes: list[int]) -> Value:
+    """Rows of the last size, then rows of such rows, and so on; there may be rows without elements."""
+    for axis in range(len(sizes) - 1, 0, -1):
+        size, rows = sizes[axis], prod(sizes[:axis])
+        flat = [flat[row * size : (row + 1) * size] for row in range(rows)]
+    return flat
 
 
 class World:

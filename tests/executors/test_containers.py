@@ -19,6 +19,7 @@ import pytest
 from hepflow.executors.containers import Runtime, contained, fetching, find_runtime
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.events import Lost, Rejected
+from hepflow.model.site import Site
 from hepflow.model.task import (
     FOLDER,
     INPUTS,
@@ -179,7 +180,10 @@ def test_a_task_in_a_container_is_rejected_where_there_is_no_runtime(
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setenv("HEPFLOW_CONTAINER_RUNTIME", named)
     loop = Loop()
-    executor = LocalExecutor(tmp_path / "ex", cpus=1, memory_mib=100, gpus=())
+    executor = LocalExecutor(
+        tmp_path / "ex",
+        site=Site("local", executor="local", settings={"cpus": 1, "memory_mib": 100, "gpus": []}),
+    )
     executor.start(loop)
     executor.submit([Attempt("a", Task(Shell("true"), container=BOX), str(tmp_path / "a"))])
     event = loop.final["a"]
@@ -190,7 +194,10 @@ def test_a_task_in_a_container_is_rejected_where_there_is_no_runtime(
 
 def test_a_function_in_a_container_is_rejected(tmp_path: Path) -> None:
     loop = Loop()
-    executor = LocalExecutor(tmp_path / "ex", cpus=1, memory_mib=100, gpus=())
+    executor = LocalExecutor(
+        tmp_path / "ex",
+        site=Site("local", executor="local", settings={"cpus": 1, "memory_mib": 100, "gpus": []}),
+    )
     executor.start(loop)
     executor.submit([Attempt("a", Task(Call("m:f", {}), container=BOX))])
     event = loop.final["a"]
@@ -272,7 +279,14 @@ def why_not(podman: list[str], options: list[str]) -> str:
 @pytest.fixture
 def bench(podman: list[str], tmp_path: Path) -> Iterator[Bench]:
     loop = Loop()
-    executor = LocalExecutor(tmp_path / "ex", cpus=2, memory_mib=4096, gpus=(), grace_s=0.3)
+    executor = LocalExecutor(
+        tmp_path / "ex",
+        site=Site(
+            "local",
+            executor="local",
+            settings={"cpus": 2, "memory_mib": 4096, "gpus": [], "grace_s": 0.3},
+        ),
+    )
     executor.start(loop)
     yield Bench(executor, loop, tmp_path)
     executor.close()

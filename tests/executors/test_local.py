@@ -17,6 +17,7 @@ from hepflow.executors import machine
 from hepflow.executors.local import LocalExecutor
 from hepflow.executors.processes import ROOT
 from hepflow.model.events import Lost
+from hepflow.model.site import Site
 from hepflow.model.task import Argv, Attempt, Call, Output, Read, Reason, Resources, Shell, Task
 from tests.contract.loop import Loop, run_all
 
@@ -31,7 +32,8 @@ def loop() -> Loop:
 
 @pytest.fixture
 def local(tmp_path: Path, loop: Loop) -> Iterator[LocalExecutor]:
-    made = LocalExecutor(tmp_path / "ex", cpus=2, memory_mib=2000, gpus=("5", "7"), grace_s=0.3)
+    said = {"cpus": 2, "memory_mib": 2000, "gpus": [5, 7], "grace_s": 0.3}
+    made = LocalExecutor(tmp_path / "ex", site=Site("local", executor="local", settings=said))
     made.start(loop)
     yield made
     made.close()
@@ -319,7 +321,8 @@ def test_worker_programs_load_next_to_nothing(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_cannot_boot_fails_its_attempts(tmp_path: Path, loop: Loop) -> None:
-    local = LocalExecutor(tmp_path / "ex", cpus=1, gpus=())
+    site = Site("local", executor="local", settings={"cpus": 1, "gpus": []})
+    local = LocalExecutor(tmp_path / "ex", site=site)
     local.start(loop)
     try:
         broken = call("a", "double", x=1)

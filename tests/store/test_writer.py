@@ -51,9 +51,9 @@ def test_a_result_is_found_by_its_key_only_once_it_succeeded(
 ) -> None:
     begun = intent(writer, "a", b"k" * 16)
     writer.commit(Batch(intents=[begun]))
-    assert Results(place).find([b"k" * 16]) == {}
+    assert Results.of(place).find([b"k" * 16]) == {}
     writer.commit(Batch(endings=[success(begun.id, '{"x":1}')]))
-    (found,) = Results(place).find([b"k" * 16, b"other"])[b"k" * 16]
+    (found,) = Results.of(place).find([b"k" * 16, b"other"])[b"k" * 16]
     assert (found.id, found.task, found.outputs, found.run) == (
         begun.id,
         "a",
@@ -67,7 +67,7 @@ def test_a_forgotten_result_is_never_offered_again(place: Place, writer: RunWrit
     writer.commit(Batch(intents=[begun]))
     writer.commit(Batch(endings=[success(begun.id)]))
     writer.forget([begun.id])
-    assert Results(place).find([b"k" * 16]) == {}
+    assert Results.of(place).find([b"k" * 16]) == {}
 
 
 def test_work_in_another_living_runs_hand_is_left_to_it(place: Place, writer: RunWriter) -> None:

@@ -250,7 +250,7 @@ def _options(flags: Flags) -> api.RunOptions:
         in_flight=flags.parallel_max,
         reuse=flags.reuse,
         publish=flags.outdir.absolute(),
-        executor=flags.executor,
+        site=flags.site,
     )
 
 

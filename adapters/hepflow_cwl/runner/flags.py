@@ -63,7 +63,7 @@ class Flags:
     cpus: float | None
     memory: int | None
     gpus: tuple[str, ...] | None
-    executor: str
+    site: str
     cachedir: Path | None
     reuse: bool
 
@@ -213,8 +213,8 @@ _RUN: Final = (
                  help="Memory to use, such as '8 GB'. [default: all]"),
     click.option("--gpus", callback=read_gpus, metavar="IDS",
                  help="Accelerators to use: '0,1', or 'none'. [default: all]"),
-    click.option("--executor", default="local", metavar="NAME", show_default=True,
-                 help="What runs the tasks; 'hepflow doctor' lists them."),
+    click.option("--site", default="", metavar="NAME",
+                 help="Where to run; 'hepflow site list' shows the sites. [default: this machine]"),
     _folder("--cachedir", help="Keep the store of results in this folder."),
     click.option("--no-cache", "--disable-cache", "reuse", is_flag=True, flag_value=False,
                  default=True, help="Reuse nothing, and keep nothing but the outputs."),

@@ -1,0 +1,27 @@
+"""The services by name."""
+
+from __future__ import annotations
+
+from . import condor, slurm
+from .service import Service
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service(
+            "slurm",
+            start=slurm.start,
+            stop=slurm.stop,
+            programs=slurm.PROGRAMS,
+            packages=slurm.PACKAGES,
+        ),
+        Service(
+            "slurm_accounting",
+            start=slurm.start_with_accounting,
+            stop=slurm.stop,
+            programs=slurm.ACCOUNTING_PROGRAMS,
+            packages=slurm.ACCOUNTING_PACKAGES,
+        ),
+        Service("condor_stand_in", start=condor.start, modules=condor.MODULES),
+    )
+}

@@ -1,0 +1,91 @@
+"""The services as fixtures: each starts once, when a test first asks for it, and ends with pytest.
+
+A test that asks for `slurm` has the commands' environment set and leaves an empty queue behind.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from .catalogue import SERVICES
+from .condor import CondorStandIn
+from .daemons import Unavailable
+from .slurm import Slurm
+
+Cluster = TypeVar("Cluster", Slurm, CondorStandIn)
+
+
+@contextmanager
+def running(name: str) -> Iterator[Path]:
+    """The folder of a service that runs meanwhile.
+
+    Where it cannot start, a user's test is skipped and says why; in CI it fails.
+    """
+    service = SERVICES[name]
+    with tempfile.TemporaryDirectory(prefix=f"hepflow-{name}-") as scratch:
+        at = Path(scratch) / "at"  # short: a socket's path has at most 107 characters
+        try:
+            service.up(at)
+        except Unavailable as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        try:
+            yield at
+        finally:
+            service.down(at)
+
+
+@pytest.fixture(scope="session")
+def slurm_service() -> Iterator[Slurm]:
+    """Slurm without accounting, whatever the tests' environment says."""
+    with running("slurm") as at:
+        yield Slurm(at)
+
+
+@pytest.fixture
+def slurm(slurm_service: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """A Slurm of four nodes with four cores and two made-up GPUs each, without accounting."""
+    yield from _for_a_test(slurm_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def slurm_accounting_service() -> Iterator[Slurm]:
+    """Slurm with accounting, whatever the tests' environment says."""
+    with running("slurm_accounting") as at:
+        yield Slurm(at)
+
+
+@pytest.fixture
+def slurm_accounting(
+    slurm_accounting_service: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Slurm]:
+    """A Slurm of four nodes with four cores each, `sacct`, and memory limits by cgroups."""
+    yield from _for_a_test(slurm_accounting_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def condor_stand_in_service() -> Iterator[CondorStandIn]:
+    """The stand-in for HTCondor, whatever the tests' environment says."""
+    with running("condor_stand_in") as at:
+        yield CondorStandIn(at)
+
+
+@pytest.fixture
+def condor_stand_in(
+    condor_stand_in_service: CondorStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CondorStandIn]:
+    """A stand-in for HTCondor's commands on PATH: four cores, two made-up GPUs."""
+    yield from _for_a_test(condor_stand_in_service, monkeypatch)
+
+
+def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    yield cluster
+    cluster.clear()
