@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cwl import cwl_page
 from bench.report import figure_table, growth_table, header, shape_table
 from bench.scenarios import Result, measure_shape
 from bench.shapes import Shape
@@ -30,6 +31,7 @@ class Choice:
     repeats: int
     figures: bool
     million: bool
+    cwl_sizes: tuple[int, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--full", action="store_true", help="sizes up to 100,000")
     found.add_argument("--million", action="store_true", help="also a 1,000,000-wide scatter")
     found.add_argument("--quick", action="store_true", help="20 tasks, once: does it work at all")
+    found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
     found.add_argument("--no-figures", action="store_true", help="shapes only")
     found.add_argument("--folder", type=Path, help="where to run (default: a temporary folder)")
     found.add_argument("--out", type=Path, help="write the page here too")
@@ -72,7 +75,14 @@ def choice(arguments: argparse.Namespace) -> Choice:
         for kind in arguments.kinds
         for size in sizes
     )
-    return Choice(shapes, tools, repeats, not arguments.no_figures, arguments.million)
+    return Choice(
+        shapes,
+        tools,
+        repeats,
+        not arguments.no_figures,
+        arguments.million,
+        sizes if arguments.cwl else (),
+    )
 
 
 def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
@@ -93,6 +103,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
         results.append(measure_shape(shape, wanted.tools, repeats, folder, tell))
         yield from shape_table(results[-1], wanted.tools, base_mib)
     yield from growth_table(results)
+    if wanted.cwl_sizes:
+        yield from cwl_page(folder / "cwl", wanted.cwl_sizes, wanted.repeats, tell)
 
 
 def tell(text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cwl import cwl_page
 from bench.measure import Failed, must_run, run
 from bench.shapes import Shape, write_makefile, write_recipe
 
@@ -29,6 +30,14 @@ def test_a_quick_benchmark_measures_every_shape_and_phase() -> None:
     for phase in ("cold", "re-run", "plan"):
         assert done.stdout.count(f"| hepflow | {phase} |") == 9
     assert "| `hepflow --version` |" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_measures_cwl_too(tmp_path: Path) -> None:
+    pytest.importorskip("cwltool")
+    lines = "\n".join(cwl_page(tmp_path, (20,), 1, lambda _: None))
+    assert lines.count("| hepflow | new |") == 1
+    assert lines.count("| 20 |") >= 3
 
 
 @pytest.mark.parametrize("name", ["wide", "chain", "layered"])
