@@ -135,10 +135,10 @@ class Submission:
             attempt = names.get(number)
             if attempt is None or kind not in ("", "beat"):
                 continue
-            try:
-                lines = decode_lines((self.folder / "results" / name).read_bytes())
-            except (OSError, ValueError):
+            content = (self.folder / "results" / name).read_bytes()
+            if not content.endswith(b"\n"):
                 continue  # it is being written
+            lines = decode_lines(content)
             self._read.add(name)
             if kind:
                 where, log = lines[0]

@@ -16,7 +16,7 @@ from hepflow.capsule.report import last_line
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Started
 from hepflow.model.protocols import Sink
 from hepflow.model.site import Queue
-from hepflow.model.task import Outcome, Reason
+from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
 from hepflow.wire.spelling import finished
 
 from .asking import Answer, Asker
@@ -193,7 +193,7 @@ class Watch:
                     self._held[attempt] = event, time.monotonic()
                     self._poll_at = min(self._poll_at, time.monotonic() + SHORTEST_POLL_S)
                 continue
-            yield event
+            yield _end(event)
 
     def _handle(self, submission: Submission, attempt: str) -> str:
         return submission.handle(submission.element_of(attempt))
@@ -294,7 +294,7 @@ class Watch:
                     outcome = replace(event.outcome, reason=reason, message=message)
                     yield Finished(name, outcome)
                 elif witness.state != "COMPLETING" or now - since > self._patience_s:
-                    yield event
+                    yield _end(event)
         left = [name for name in names if name not in self._held]
         if not left:
             return
@@ -380,3 +380,11 @@ class Watch:
                     self._unknown.pop(submission.handle(element), None)
                     events += self._judge(submission, element, names, witness, now)
         self._tell(events)
+
+
+def _end(event: Finished) -> Finished | Lost:
+    """The end that a result tells of: some are no fault of the task."""
+    outcome = event.outcome
+    if outcome.reason is not None and outcome.reason in RETURNS_TO_QUEUE:
+        return Lost(event.attempt, outcome.reason, f"{outcome.message} ({outcome.where})")
+    return event
