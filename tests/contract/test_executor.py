@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hepflow.model.events import Finished, Lost, Rejected
+from hepflow.model.events import Finished, Lost
 from hepflow.model.protocols import Executor
 from hepflow.model.task import (
     Argv,
@@ -29,8 +27,6 @@ from hepflow.model.task import (
     Task,
 )
 from hepflow.model.values import Directory, File, Value
-from tests.contract.conftest import FACTORIES, Factory
-from tests.contract.head import attempts as head_attempts
 from tests.contract.loop import Loop, run_all
 
 HERE = str(Path(__file__).parent)
@@ -285,25 +281,6 @@ def test_five_thousand_commands(bench: Bench) -> None:
 # --- refusing, cancelling, losing -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("resources", "word"),
-    [
-        (Resources(cpus=1e6), "cpus"),
-        (Resources(memory_mib=1 << 40), "memory"),
-        (Resources(gpus=999), "gpus"),
-    ],
-)
-def test_what_can_never_run_is_refused(bench: Bench, resources: Resources, word: str) -> None:
-    (attempt,) = bench.attempts(shell("true", resources=resources))
-    bench.executor.submit([attempt])
-    bench.loop.finish([attempt.id])
-    event = bench.loop.final[attempt.id]
-    assert isinstance(event, Rejected)
-    assert not event.transient
-    assert word in event.message
-    assert "this machine has" in event.message
-
-
 def test_a_queued_attempt_is_cancelled_without_running(bench: Bench) -> None:
     sleepers = bench.attempts(*[shell("sleep 1000")] * 8)
     bench.executor.submit(sleepers)
@@ -373,12 +350,6 @@ def test_a_call_that_crashes_its_worker_has_failed(bench: Bench) -> None:
 # --- Python calls ---------------------------------------------------------------------------------
 
 
-def test_a_worker_stays_warm(bench: Bench) -> None:
-    first = bench.run(call("process"))
-    second = bench.run(call("process"))
-    assert first.outputs["value"] == second.outputs["value"] != os.getpid()
-
-
 def test_what_is_offered_is_passed_only_to_who_takes_it(bench: Bench) -> None:
     def task(name: str) -> Task:
         offers: dict[str, Value] = {"index": 5, "nobody": 1}
@@ -412,16 +383,6 @@ def test_several_returned_values_come_by_name(bench: Bench) -> None:
     lacking = bench.run(call("two", Output("one"), Output("three")))
     assert lacking.reason is Reason.OUTPUT
     assert "lacks three" in lacking.message
-
-
-def test_a_returned_value_is_taken_as_it_was_then(bench: Bench) -> None:
-    attempts = [Attempt(f"grow[{n}]", call("grow", i=n)) for n in range(20)]
-    for attempt in attempts:
-        bench.executor.submit([attempt])
-    bench.loop.finish([attempt.id for attempt in attempts])
-    lists = [outputs_of(bench.loop, attempt.id)["value"] for attempt in attempts]
-    assert {len(value) for value in lists} != {20}
-    assert all(value == sorted(set(value)) for value in lists)
 
 
 @pytest.mark.parametrize(
@@ -492,93 +453,6 @@ def test_arguments_that_cannot_be_sent_fail_their_attempt_only(bench: Bench) -> 
 
 
 # --- the end --------------------------------------------------------------------------------------
-
-
-def marked_processes(tag: str) -> list[int]:
-    """Living processes whose environment or command line mentions a text."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                content = Path("/proc", name, "environ").read_bytes()
-                content += Path("/proc", name, "cmdline").read_bytes()
-            except OSError:
-                continue
-            if tag.encode() in content:
-                found.append(int(name))
-    return found
-
-
-def test_nothing_is_left_after_close(executor_factory: Factory, loop: Loop, tmp_path: Path) -> None:
-    executor = executor_factory(tmp_path / "executor")
-    executor.start(loop)
-    bench = Bench(executor, loop, tmp_path)
-    tag = f"HEPFLOW_TEST_{os.getpid()}"
-    env = {tag: "1"}
-    here = bench.attempts(shell("sleep 1000 & sleep 1000", env=env), shell("echo", env=env))
-    sleeper = Task(call("sleeps", seconds=1000).command, (VALUE,), env=env)
-    executor.submit([*here, Attempt("call", sleeper)])
-    loop.finish([here[1].id])
-    loop.until(lambda: len(loop.started) == 2)
-    assert marked_processes(tag)
-    executor.close()
-    executor.close()
-    assert marked_processes(tag) == []
-    assert {path.name for path in (tmp_path / "executor").glob("lane-*")} == set()
-
-
-@pytest.mark.parametrize("name", sorted(FACTORIES))
-def test_a_killed_head_leaves_no_process_and_loses_no_result(
-    name: str, tmp_path: Path, loop: Loop, root: Path
-) -> None:
-    count = 60
-    head = subprocess.Popen(
-        [sys.executable, "-m", "tests.contract.head", name, str(tmp_path), str(count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=root,
-    )
-    assert head.stdout is not None
-    told = set()
-    for line in head.stdout:
-        kind, attempt = line.split()
-        if kind == "Finished":
-            told.add(attempt)
-        if len(told) >= count // 2:
-            break
-    head.kill()
-    head.wait()
-    head.stdout.close()
-    executor = FACTORIES[name](tmp_path / "executor")
-    executor.start(loop)
-    found = set(executor.recover({attempt.id: "" for attempt in head_attempts(tmp_path, count)}))
-    # Everything that was told, and everything that left its trace, has a result.
-    traces = {f"short[{path.name}]#1" for path in (tmp_path / "traces").iterdir()}
-    assert told <= found
-    assert traces <= found
-    assert all(loop.outcome(attempt).succeeded for attempt in found)
-    assert all(digest_of(loop, attempt) for attempt in found)
-    executor.close()
-    assert marked_processes(str(tmp_path)) == []
-
-
-def digest_of(loop: Loop, attempt: str) -> str:
-    found = loop.outcome(attempt).outputs["number"]
-    assert isinstance(found, File)
-    return found.digest
-
-
-def test_an_idle_executor_does_nothing(bench: Bench) -> None:
-    bench.run(shell("true"), call("double", x=1))
-    sleepers = bench.attempts(shell("sleep 1000"))
-    sleepers.append(Attempt("call", call("sleeps", seconds=1000)))
-    bench.executor.submit(sleepers)
-    bench.loop.until(lambda: len(bench.loop.started) == 2)
-    bench.loop.idle(0.2)
-    wakes, spent = bench.loop.wakes, time.process_time()
-    bench.loop.idle(1.0)
-    assert bench.loop.wakes - wakes <= 3
-    assert time.process_time() - spent < 0.02
 
 
 def test_events_are_json_friendly(bench: Bench) -> None:

@@ -1,0 +1,255 @@
+"""Slurm as it really is: what the contract cannot know of, against a cluster that the tests start."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hepflow.model.events import Accepted, Lost, Rejected
+from hepflow.model.site import Site
+from hepflow.model.task import Attempt, Output, Reason, Resources, Shell, Task
+from hepflow_slurm import SlurmExecutor
+from tests.contract.conftest import slurm_site
+from tests.contract.loop import Loop, run_all
+from tests.services.slurm import Slurm
+
+KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "10"))
+
+
+class Bench:
+    """Executors of one site in one folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.loop = Loop()
+
+    def executor(self, site: Site | None = None) -> SlurmExecutor:
+        self.loop = Loop()
+        made = SlurmExecutor(self.folder / "executor", site=site or slurm_site())
+        made.start(self.loop)
+        return made
+
+    def attempts(self, *texts: str, name: str = "step", **more: object) -> list[Attempt]:
+        return [
+            Attempt(f"{name}[{n}]#1", Task(Shell(text), **more), str(self.folder / f"{name}-{n}"))  # type: ignore[arg-type]
+            for n, text in enumerate(texts)
+        ]
+
+
+@pytest.fixture
+def bench(slurm: Slurm, tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(tmp_path)
+
+
+def test_equal_tasks_are_one_array_and_others_another(bench: Bench, slurm: Slurm) -> None:
+    before = slurm.submitted()
+    executor = bench.executor()
+    small = bench.attempts(*["true"] * 6)
+    large = bench.attempts("true", "true", name="large", resources=Resources(cpus=2))
+    run_all(executor, bench.loop, [*small, *large])
+    handles = [event.handle for event in bench.loop.events if isinstance(event, Accepted)]
+    arrays = Counter(handle.partition("_")[0] for handle in handles)
+    assert sorted(arrays.values()) == [2, 6]
+    assert slurm.submitted() == before + 8
+    executor.close(settled=True)
+    assert not (bench.folder / "executor" / "jobs").exists()
+
+
+def test_short_tasks_share_a_job(bench: Bench, slurm: Slurm) -> None:
+    before = slurm.submitted()
+    executor = bench.executor(slurm_site(pack=5))
+    attempts = bench.attempts(*[f"echo {n}; exit {n % 2}" for n in range(12)])
+    run_all(executor, bench.loop, attempts)
+    assert slurm.submitted() == before + 3
+    assert [bench.loop.outcome(a.id).stdout for a in attempts] == [f"{n}\n" for n in range(12)]
+    assert [bench.loop.outcome(a.id).exit_code for a in attempts] == [n % 2 for n in range(12)]
+
+
+def test_one_of_a_packed_job_is_cancelled_and_the_others_run(bench: Bench) -> None:
+    executor = bench.executor(slurm_site(pack=3))
+    first, second, third = bench.attempts("sleep 60", "sleep 60", "echo done")
+    executor.submit([first, second, third])
+    bench.loop.until(lambda: first.id in bench.loop.started)
+    executor.cancel([first.id, second.id])
+    bench.loop.finish([first.id, second.id, third.id])
+    assert bench.loop.outcome(first.id).message == "cancelled while it ran"
+    assert bench.loop.outcome(second.id).message == "cancelled before it started"
+    assert bench.loop.outcome(third.id).stdout == "done\n"
+
+
+def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Bench) -> None:
+    site = slurm_site(cpus=0, memory_mib=0, gpus=99)
+    executor = bench.executor(site)
+    asked = {
+        "cpus": Resources(cpus=1000),
+        "memory": Resources(memory_mib=1 << 30),
+        "gpus": Resources(gpus=9),
+    }
+    for word, resources in asked.items():
+        (attempt,) = bench.attempts("true", name=word, resources=resources)
+        run_all(executor, bench.loop, [attempt])
+        event = bench.loop.final[attempt.id]
+        assert isinstance(event, Rejected)
+        assert not event.transient
+        assert event.message.startswith("Slurm refused a job of ")
+        assert word in event.message
+
+
+def test_an_unknown_partition_is_told_in_slurms_words(bench: Bench) -> None:
+    executor = bench.executor(slurm_site(partition="nowhere"))
+    (attempt,) = bench.attempts("true")
+    run_all(executor, bench.loop, [attempt])
+    event = bench.loop.final[attempt.id]
+    assert isinstance(event, Rejected)
+    assert "invalid partition specified: nowhere" in event.message
+    assert not event.transient
+
+
+def test_without_the_command_the_way_out_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = bench.executor()
+    monkeypatch.setenv("PATH", "/no/such/folder")
+    (attempt,) = bench.attempts("true")
+    run_all(executor, bench.loop, [attempt])
+    event = bench.loop.final[attempt.id]
+    assert isinstance(event, Rejected)
+    assert "sbatch: No such file or directory; is this a host from which jobs are" in event.message
+
+
+def test_a_job_that_somebody_cancels_is_not_run_again(bench: Bench, slurm: Slurm) -> None:
+    executor = bench.executor()
+    (attempt,) = bench.attempts("sleep 60")
+    executor.submit([attempt])
+    bench.loop.until(lambda: attempt.id in bench.loop.started)
+    slurm.call("scancel", "--me")
+    bench.loop.finish([attempt.id])
+    outcome = bench.loop.outcome(attempt.id)
+    assert (outcome.reason, outcome.message) == (Reason.CANCELLED, "cancelled in Slurm")
+
+
+def test_a_task_whose_node_is_lost_is_lost(bench: Bench, slurm: Slurm) -> None:
+    site = slurm_site()
+    executor = bench.executor(replace(site, settings={**site.settings, "requeue": False}))
+    (attempt,) = bench.attempts("trap '' TERM; sleep 60")
+    executor.submit([attempt])
+    bench.loop.until(lambda: attempt.id in bench.loop.started)
+    job = slurm.job(bench.loop.started[attempt.id].where.split()[-1])
+    slurm.fail_node(job["NodeList"])
+    bench.loop.finish([attempt.id])
+    event = bench.loop.final[attempt.id]
+    assert isinstance(event, Lost), event
+    assert event.reason in (Reason.NODE, Reason.PREEMPTED)
+
+
+def test_a_preempted_task_goes_on_from_its_checkpoint(bench: Bench, slurm: Slurm) -> None:
+    site = slurm_site()
+    executor = bench.executor(replace(site, settings={**site.settings, "grace_s": 1.5}))
+    text = "if test -f at; then cat at > o; exit; fi; trap 'echo 42 > at; exit 1' TERM; sleep 60 & wait"
+    task = Task(Shell(text), (Output("o", "o"),), Resources(cpus=4), checkpoint=("at",))
+    kept = str(bench.folder / "kept")
+    first = Attempt("fit#1", task, str(bench.folder / "fit"), checkpoint=kept)
+    others = [
+        a._replace(task=replace(a.task, resources=Resources(cpus=4)))
+        for a in bench.attempts(*["sleep 60"] * 3)
+    ]
+    executor.submit([first, *others])
+    bench.loop.until(lambda: len(bench.loop.started) == 4)
+    slurm.submit("sleep 5", "--partition=high", "--nodes=4", "--exclusive")
+    bench.loop.finish([first.id])
+    event = bench.loop.final[first.id]
+    assert isinstance(event, Lost), event
+    assert event.reason is Reason.PREEMPTED
+    second = Attempt("fit#2", task, str(bench.folder / "fit~2"), checkpoint=kept)
+    run_all(executor, bench.loop, [second])
+    assert (bench.folder / "fit~2" / "o").read_text() == "42\n"
+
+
+@pytest.mark.slow
+def test_memory_that_was_not_asked_for_ends_a_task(bench: Bench) -> None:
+    executor = bench.executor()
+    hungry = f"exec {sys.executable} -c 'import time; kept = bytearray(300 << 20); time.sleep(30)'"
+    (attempt,) = bench.attempts(hungry, resources=Resources(memory_mib=100))
+    run_all(executor, bench.loop, [attempt])
+    assert bench.loop.outcome(attempt.id).reason is Reason.MEMORY
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_away_refuses_for_now_and_loses_nothing(
+    bench: Bench, slurm: Slurm
+) -> None:
+    executor = bench.executor()
+    (running,) = bench.attempts("sleep 4", name="running")
+    executor.submit([running])
+    bench.loop.until(lambda: running.id in bench.loop.started)
+    slurm.stop_controller()
+    (late,) = bench.attempts("true", name="late")
+    executor.submit([late])
+    bench.loop.finish([late.id], 90)
+    slurm.start_controller()
+    event = bench.loop.final[late.id]
+    assert isinstance(event, Rejected)
+    assert event.transient, event.message
+    bench.loop.finish([running.id])
+    assert bench.loop.outcome(running.id).succeeded
+
+
+# --- the head is killed ---------------------------------------------------------------------------
+
+HEAD = """
+import sys
+from pathlib import Path
+from tests.slurm.test_slurm import Bench, traced, slurm_site
+bench = Bench(Path(sys.argv[1]))
+executor = bench.executor()
+executor.submit(bench.attempts(*traced(bench.folder, int(sys.argv[2]))))
+print("submitting", flush=True)
+while True:
+    bench.loop.turn(10.0)
+"""
+
+
+def traced(folder: Path, count: int) -> list[str]:
+    return [f"sleep 0.{n % 5}; echo >> {folder}/traces/{n}" for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_killed_head_loses_no_job_and_submits_none_twice(
+    bench: Bench, slurm: Slurm, root: Path, count: int
+) -> None:
+    chance = random.Random(count)
+    for kill in range(2 if count < 100 else KILLS):
+        bench.folder = bench.folder.parent / f"{bench.folder.name}-{kill}"
+        (bench.folder / "traces").mkdir(parents=True)
+        before = slurm.submitted()
+        head = subprocess.Popen(
+            [sys.executable, "-c", HEAD, str(bench.folder), str(count)],
+            cwd=root,
+            stdout=subprocess.PIPE,
+        )
+        assert head.stdout is not None
+        head.stdout.readline()
+        time.sleep(chance.uniform(0, 0.4) if kill % 2 else chance.uniform(0, count / 25))
+        head.send_signal(signal.SIGKILL)
+        head.wait()
+        head.stdout.close()
+        attempts = bench.attempts(*traced(bench.folder, count))
+        executor = bench.executor()
+        found = set(executor.recover({attempt.id: "" for attempt in attempts}))
+        executor.submit([attempt for attempt in attempts if attempt.id not in found])
+        bench.loop.finish([attempt.id for attempt in attempts], 120)
+        assert all(bench.loop.outcome(attempt.id).succeeded for attempt in attempts)
+        assert slurm.submitted() == before + count
+        traces = [path.read_text() for path in (bench.folder / "traces").iterdir()]
+        assert traces == ["\n"] * count
+        executor.close(settled=True)
