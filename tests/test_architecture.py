@@ -30,7 +30,8 @@ FLOORS: dict[str, set[str]] = {
     "engine": {"model"},
     "store": {"model"},
     "recipe": {"model"},
-    "staging": {"model"},
+    # Both say what a file is by the same digest.
+    "staging": {"model", "capsule.digests"},
     # A site file is read as a recipe is: places in the YAML, hints, units; `bundled` finds the shipped.
     "sites": {
         "model",
@@ -39,8 +40,8 @@ FLOORS: dict[str, set[str]] = {
         "recipe.faults",
         "recipe.units",
     },
-    # Both say what a file is by the same digest, and a launcher must not load more than that.
-    "executors": {"model", "capsule", "staging.digests"},
+    "wire": {"model", "capsule"},
+    "executors": {"model", "capsule", "wire"},
     "plugins": {"model"},
     "inputs": {"model"},
     "bundled": {"model"},
@@ -70,7 +71,7 @@ FLOORS: dict[str, set[str]] = {
 }
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
-ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule"}
+ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule", "hepflow.wire"}
 
 VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli"}
 """A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,
@@ -89,6 +90,7 @@ LATE_IMPORTS: dict[str, str] = {
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
     "hepflow.recipe.portable": "only an export reads templates as trees",
+    "urllib.request": "dear, and few inputs come from the web",
 }
 """Modules that may be imported inside a function anywhere, and what that spares."""
 

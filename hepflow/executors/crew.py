@@ -18,17 +18,10 @@ from hepflow.executors import lanes, processes
 from hepflow.executors.journal import claim_journal
 from hepflow.executors.machine import Machine
 from hepflow.executors.processes import Places, Worker
-from hepflow.executors.wire import encode
+from hepflow.wire.spelling import encode
+from hepflow.wire.variables import for_cpus
 
 Lane: TypeAlias = lanes.Lane[Worker]
-
-THREADS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-"""Variables that keep numerical libraries from taking every core for each task."""
 
 MOST_LAUNCHERS: Final = 4
 MOST_VARIABLES: Final = 512
@@ -179,9 +172,7 @@ class Crew:
     def _changes(
         self, cpus: float, gpus: tuple[str, ...], env: Mapping[str, str]
     ) -> dict[str, str]:
-        changes = {"HEPFLOW_CPUS": f"{cpus:g}"}
-        threads = str(max(1, int(cpus)))
-        changes.update({name: threads for name in THREADS if name not in self._env})
+        changes = for_cpus(cpus, self._env)
         changes.update(self._gpus(gpus))
         changes.update(env)
         return changes

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from hepflow.executors.commands import Shells
-from hepflow.executors.containers import contained
 from hepflow.executors.crew import Crew, Lane
 from hepflow.executors.images import Images
 from hepflow.executors.lanes import Entry, Ledger, last_entries
 from hepflow.executors.machine import Machine
 from hepflow.executors.processes import Worker
-from hepflow.executors.wire import call_task, command_task, contained_task, encode
 from hepflow.model.events import Finished
 from hepflow.model.protocols import Sink
 from hepflow.model.task import Attempt, Outcome, Reason
+from hepflow.wire.commands import Shells
+from hepflow.wire.containers import contained
+from hepflow.wire.spelling import call_task, command_task, contained_task, encode
 
 RETRY_S: Final = 0.005
 """How soon a message is offered again to a process that was too busy to take it."""

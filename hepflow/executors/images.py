@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from hepflow.executors.containers import Runtime, fetching, find_runtime
-from hepflow.executors.report import last_line
+from hepflow.capsule.report import last_line
 from hepflow.model.events import ExecutorEvent, Finished, Lost
 from hepflow.model.task import Attempt, Outcome, Reason, Shell, Task
+from hepflow.wire.containers import Runtime, fetching, find_runtime
 
 FETCH: Final = "\0image "
 """How the ids of our own attempts begin; nobody else's do."""

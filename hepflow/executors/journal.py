@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hepflow.executors.report import RESULT
-from hepflow.executors.wire import finished
+from hepflow.capsule.report import RESULT
 from hepflow.model.task import Outcome
+from hepflow.wire.spelling import finished
 
 PATTERN = "journal-*.jsonl"
 PATIENCE_S = 10.0

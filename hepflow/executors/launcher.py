@@ -15,8 +15,7 @@ It reads lines of JSON from its standard input, a socket::
     ["guard", pid], ["unguard", pid]           end that process group when the head is gone
     ["end"]                                    end everything and exit
 
-with ``task = [id, how, body, env, folder, outputs, walltime_s, memory_mib]`` and then, where it asks
-for more, the parts of `placing.Setting`, and answers with the lines of `report.py`.
+with tasks as in `capsule.job`, and answers with the lines of `capsule.report`.
 """
 
 from __future__ import annotations
@@ -33,36 +32,31 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from hepflow.executors.folder import Large, Missing, collect
-from hepflow.executors.placing import (
-    CONFINED,
-    MARK,
-    OPEN,
-    PLAIN,
-    Setting,
-    Slot,
-    Slots,
-    filled,
-    prepare,
-    stream_fault,
-    streams,
+from hepflow.capsule.folder import Large
+from hepflow.capsule.job import (
+    Job,
+    Lane,
+    Unstarted,
+    begin,
+    exit_code,
+    failed,
+    found,
+    has_failed,
+    signal_group,
 )
-from hepflow.executors.report import (
+from hepflow.capsule.placing import Slots
+from hepflow.capsule.report import (
     BROKEN,
     READY,
     RECALLED,
     STARTED,
     Journal,
-    Printed,
     encode,
-    end_of,
-    last_line,
-    memory_verdict,
     oom_kills,
     result_line,
-    signal_name,
 )
-from hepflow.executors.spawning import ARGV, Spawner, start_fault
+from hepflow.capsule.spawning import ARGV, Spawner
+from hepflow.executors.posix import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
@@ -81,54 +75,6 @@ LARGE = 4 << 20
 """Longer files are digested in a thread."""
 
 MOST_THREADS = 4
-
-PARTS = 8
-"""The parts that every task has."""
-
-SUCCESS = (0,)
-
-NOT_RUN = 125
-"""The exit code of a container runtime that could not run the container."""
-
-
-class Job:
-    """One running task."""
-
-    def __init__(
-        self, task: list[Any], setting: Setting, slot: Slot | None, lane: Lane, pid: int
-    ) -> None:
-        self.name: str = task[0]
-        self.how: int = task[1]
-        self.folder: str = task[4]
-        self.outputs: list[Any] = task[5]
-        self.walltime_s: float = task[6]
-        self.memory_mib: int = task[7]
-        self.setting = setting
-        self.slot = slot
-        self.lane = lane
-        self.pid = pid
-        self.began = time.time()
-        self.clock = time.monotonic()
-        self.verdict = ""
-        self.abandoned = False
-        self.ended = False
-        self.usage: list[float] = []
-
-
-class Lane:
-    """A place where one task runs at a time, with the files that take what it prints."""
-
-    def __init__(self, path: str, null: int) -> None:
-        self.queue: deque[list[Any]] = deque()
-        self.job: Job | None = None
-        self.script = path + ".sh"
-        self.out = Printed(path + ".out")
-        self.err = Printed(path + ".err")
-        self.files = [
-            (os.POSIX_SPAWN_DUP2, null, 0),
-            (os.POSIX_SPAWN_DUP2, self.out.descriptor, 1),
-            (os.POSIX_SPAWN_DUP2, self.err.descriptor, 2),
-        ]
 
 
 class Channel:
@@ -194,7 +140,7 @@ class Launcher:
         self.channel = Channel(0, self.poller)
         self.journal = Journal(journal)
         self.lane_prefix, self.scratch, self.grace_s = lane_prefix, scratch, grace_s
-        self.spawner = Spawner(dict(os.environ))
+        self.spawner = Spawner(dict(os.environ), spawn)
         self.lanes: dict[int, Lane] = {}
         self.jobs: dict[int, Job] = {}
         self.slots = Slots(scratch)
@@ -295,7 +241,7 @@ class Launcher:
             if what == "limit":
                 self.end(job, "time limit")
             else:
-                _kill_group(job.pid, signal.SIGKILL)
+                signal_group(job.pid, signal.SIGKILL)
 
     def at(self, when: float, what: str, job: Job) -> None:
         heapq.heappush(self.timers, (when, job.pid, what, job))
@@ -335,52 +281,23 @@ class Launcher:
         """Start the next task of a lane; those that cannot be started are answered on the way."""
         while lane.queue:
             task = lane.queue.popleft()
-            fault = self.start(task, lane)
-            if not fault:
+            try:
+                job = begin(task, lane, self.spawner, self.slots, self.scratch)
+            except Unstarted as fault:
+                usage = [round(time.time(), 3), 0, 0, 0]
+                self.tell(result_line(task[0], "could not be started", usage, message=str(fault)))
+            else:
+                self.jobs[job.pid] = job
+                self.fresh.append(job)
                 return
-            usage = [round(time.time(), 3), 0, 0, 0]
-            self.tell(result_line(task[0], "could not be started", usage, message=fault))
         self.dry = True
-
-    def start(self, task: list[Any], lane: Lane) -> str:
-        """Start one task; returns why it cannot be, or nothing."""
-        how, body, variables, folder = task[1:5]
-        setting = Setting(*task[PARTS:]) if len(task) > PARTS else PLAIN
-        files, here = lane.files, folder or self.scratch
-        env, slot = variables.copy(), None
-        try:
-            if setting.apart != OPEN:
-                slot = self.slots.take()
-            if folder:
-                prepare(folder, setting, slot)
-            os.chdir(here)
-            if setting.apart != CONFINED:
-                env[b"PWD"] = os.fsencode(here)
-            if slot is not None:
-                setting, body = _fill_in(setting, how, body, env, folder, slot)
-            if setting is not PLAIN:
-                files = streams(folder, setting, files)
-        except (OSError, ValueError) as error:
-            self.slots.give_back(slot, setting)
-            return f"its folder could not be made ready: {error}"
-        script = ".command.sh" if folder else lane.script
-        try:
-            pid = self.spawner.spawn(how, body, env, files, script)
-        except (OSError, ValueError) as error:
-            fault = stream_fault(folder, setting) or start_fault(error, how, body)
-            self.slots.give_back(slot, setting)
-            return fault
-        job = Job(task, setting, slot, lane, pid)
-        lane.job = self.jobs[pid] = job
-        self.fresh.append(job)
-        return ""
 
     # --- end --------------------------------------------------------------------------------------
 
     def end(self, job: Job, verdict: str) -> None:
         if not job.verdict:
             job.verdict = verdict
-            _kill_group(job.pid, signal.SIGTERM)
+            signal_group(job.pid, signal.SIGTERM)
             self.at(time.monotonic() + self.grace_s, "kill", job)
 
     def reap(self) -> None:
@@ -395,22 +312,18 @@ class Launcher:
             if ended is None:
                 return
             # The leader is still there as a zombie, so its group cannot be anybody else's.
-            _kill_group(ended.si_pid, signal.SIGKILL)
+            signal_group(ended.si_pid, signal.SIGKILL)
             _pid, status, spent = os.wait4(ended.si_pid, 0)
             if ended.si_pid in self.undone:
                 self.conclude(*self.undone.pop(ended.si_pid))
                 continue
             job = self.jobs.pop(ended.si_pid)
-            job.ended = True
-            wall = time.monotonic() - job.clock
-            cpu = spent.ru_utime + spent.ru_stime
-            peak = spent.ru_maxrss << (0 if sys.platform == "darwin" else 10)
-            job.usage = [round(job.began, 3), round(wall, 6), round(cpu, 6), peak]
+            job.measured(spent)
             lane = job.lane
-            printed = lane.out.take(job.folder, ".stdout"), lane.err.take(job.folder, ".stderr")
+            printed = lane.printed(job.folder)
             lane.job = None
             self.start_next(lane)
-            code = os.waitstatus_to_exitcode(status)
+            code = exit_code(status)
             if not (job.setting.undo and (job.verdict or job.abandoned or code < 0)):
                 self.conclude(job, code, printed)
             else:
@@ -435,14 +348,11 @@ class Launcher:
         if job.abandoned:
             self.slots.give_back(job.slot, job.setting)
             return
-        if job.verdict or code not in (job.setting.success or SUCCESS):
-            if job.setting.stderr:
-                printed = printed[0], end_of(f"{job.folder}/{job.setting.stderr}")
-            reason, message = _why(job, code, printed[1], self.kills_before)
+        if has_failed(job, code):
+            reason, line = failed(job, code, printed, self.kills_before)
             if reason == "out of memory":
                 self.kills_before = oom_kills()
             self.slots.give_back(job.slot, job.setting)
-            line = result_line(job.name, reason, job.usage, None, None, message, code, printed)
             self.tell(line)
             return
         try:
@@ -467,24 +377,16 @@ class Launcher:
         Raises:
             Large: there is more to digest than ``limit``.
         """
-        reason = message = ""
-        values: dict[str, Any] = {}
-        files: list[Any] = []
-        try:
-            values, files = collect(job.folder, job.outputs, limit, job.setting, job.slot)
-        except Missing as error:
-            reason, message = "missing output", str(error)
-        except OSError as error:
-            reason, message = "missing output", f"an output could not be read: {error}"
+        line = found(job, code, printed, limit)
         self.slots.give_back(job.slot, job.setting)
-        return result_line(job.name, reason, job.usage, values, files, message, code, printed)
+        return line
 
     def end_all(self, number: int) -> None:
         for lane in self.lanes.values():
             lane.queue.clear()
         for job in self.jobs.values():
             job.abandoned = True
-            _kill_group(job.pid, number)
+            signal_group(job.pid, number)
 
     def farewell(self, patience_s: float) -> None:
         """Let what runs end by itself for a moment, keep its results, and end the rest."""
@@ -501,64 +403,13 @@ class Launcher:
         self.end_all(signal.SIGKILL)
         for pid in self.guarded:
             if _is_worker(pid):
-                _kill_group(pid, signal.SIGKILL)
+                signal_group(pid, signal.SIGKILL)
         while (self.jobs or self.undone) and time.monotonic() < hard:
             self.poller.poll(10.0)
             self.reap()
         for thread in self.threads:
             thread.join(2.0)
         self.reap()
-
-
-def _fill_in(
-    setting: Setting, how: int, body: Any, env: dict[bytes, bytes], folder: str, slot: Slot
-) -> tuple[Setting, Any]:
-    """Give a task that is kept apart the paths of its folders; returns its setting and its words."""
-    places = folder, slot.tmp, slot.inputs
-    if setting.stdin:
-        setting = setting._replace(stdin=filled(setting.stdin, *places))
-    if setting.apart == CONFINED:
-        for name, value in env.items():
-            if MARK.encode() in value:
-                env[name] = os.fsencode(filled(os.fsdecode(value), *places))
-        env.setdefault(b"HOME", os.fsencode(folder))
-        env.setdefault(b"TMPDIR", os.fsencode(slot.tmp))
-    else:
-        mounts = [[inside, filled(here, *places)] for inside, here in setting.mounts]
-        setting = setting._replace(mounts=mounts)
-    return setting, [filled(word, *places) for word in body] if how == ARGV else body
-
-
-def _why(job: Job, code: int, stderr: str, kills_before: int) -> tuple[str, str]:
-    """The reason and the sentence for a task that did not end well."""
-    if job.verdict == "time limit":
-        return job.verdict, f"it ran longer than its time limit of {job.walltime_s:g} s"
-    if job.verdict == "cancelled":
-        return job.verdict, "cancelled while it ran"
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        message = memory_verdict(int(job.usage[3]), job.memory_mib, kills_before)
-        if message:
-            return "out of memory", message
-    if code == NOT_RUN and job.setting.undo:
-        return "could not be started", f"the container could not be run{last_line(stderr)}"
-    if code < 0:
-        message = f"command was ended by {signal_name(-code)}"
-    elif code > 128 and job.how != ARGV and not signal_name(code - 128).startswith("signal"):
-        message = (
-            f"command exited with code {code} (for a shell: ended by {signal_name(code - 128)})"
-        )
-    else:
-        message = f"command exited with code {code}"
-    if job.setting.success:
-        message += f" (success is {', '.join(map(str, job.setting.success))})"
-    return "program", message + last_line(stderr)
-
-
-def _kill_group(pid: int, number: int) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _is_worker(pid: int) -> bool:

@@ -23,12 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from hepflow.executors.crew import Crew, Lane
-from hepflow.executors.dispatch import Dispatcher, host_of
-from hepflow.executors.journal import clear_journals, read_journal, wait_for_writers
-from hepflow.executors.machine import measure
-from hepflow.executors.processes import Worker, end_marked
-from hepflow.executors.report import (
+from hepflow.capsule.report import (
     BROKEN,
     READY,
     RECALLED,
@@ -39,11 +34,16 @@ from hepflow.executors.report import (
     oom_kills,
     signal_name,
 )
-from hepflow.executors.wire import encode, finished
+from hepflow.executors.crew import Crew, Lane
+from hepflow.executors.dispatch import Dispatcher, host_of
+from hepflow.executors.journal import clear_journals, read_journal, wait_for_writers
+from hepflow.executors.machine import measure
+from hepflow.executors.processes import Worker, end_marked
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Sink
 from hepflow.model.site import Container, Site, number, words
 from hepflow.model.task import Attempt, Call, Outcome, Reason, Usage
+from hepflow.wire.spelling import encode, finished
 
 LOOK_S: Final = 0.05
 """Lanes that have been silent for so long are looked after."""

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from hepflow.capsule.report import end_of
 from hepflow.executors.journal import results_in
-from hepflow.executors.report import end_of
-from hepflow.executors.wire import decode_lines
+from hepflow.wire.spelling import decode_lines
 
 ROOT: Final = str(Path(__file__).resolve().parents[2])
 """Where the package `hepflow` lies, for interpreters that do not look there by themselves."""

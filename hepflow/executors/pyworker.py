@@ -7,12 +7,11 @@ step, a run or the head's state.
 It reads lines of JSON from a socket, each a list of tasks, ``[number, id, function, arguments,
 offered, folder, outputs, texts, stage, returns]``. It starts a task only when it has read its number
 (8 bytes) from a pipe: a number the head takes back out of that pipe belongs to a task that will not
-start here. Answers with the lines of `report.py`.
+start here. Answers with the lines of `capsule.report`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import resource
@@ -20,13 +19,15 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable
-from types import CodeType, TracebackType
-from typing import Any, NamedTuple
 
-from hepflow.executors.folder import Missing, collect
-from hepflow.executors.placing import PLAIN, Setting, prepare
-from hepflow.executors.report import BROKEN, READY, Journal, Printed, encode, result_line
+from hepflow.capsule.calling import Caller, Fault, returned
+from hepflow.capsule.folder import Missing, collect
+from hepflow.capsule.placing import PLAIN, Setting, prepare
+from hepflow.capsule.report import BROKEN, READY, Journal, Printed, encode, result_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no worker need load
+    from typing import Any
 
 HOLD_S = 0.002
 """Results wait this long for company while there is more to do."""
@@ -36,24 +37,6 @@ MEASURED_S = 0.002
 
 LONG = 4096
 """Bytes of a result that does not wait."""
-
-CO_VARKEYWORDS = 8
-
-
-class Fault(Exception):
-    """Why a call failed, as the reason and one sentence."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class Target(NamedTuple):
-    """A function that was looked up: its parameters' names, or ``None`` if it takes any."""
-
-    function: Callable[..., Any]
-    names: frozenset[str]
-    takes_any: bool
 
 
 class Worker:
@@ -78,7 +61,7 @@ class Worker:
         self.scratch = os.open(scratch, os.O_RDONLY | os.O_CLOEXEC)
         self.poller = select.poll()
         self.poller.register(tokens, select.POLLIN)
-        self.targets: dict[str, Target] = {}
+        self.caller = Caller()
         self.waiting: dict[int, list[Any]] = {}
         self.unread = b""
         self.held: list[bytes] = []
@@ -150,7 +133,7 @@ class Worker:
         try:
             setting = Setting(0, texts, stage) if texts or stage else PLAIN
             self.enter(folder, setting)
-            values = _returned(self.call(function, arguments, offered), returns)
+            values = returned(self.caller.call(function, arguments, offered), returns)
             text = encode(values) if values else ""
             if outputs:
                 found, files = _collected(folder, outputs, setting)
@@ -194,134 +177,6 @@ class Worker:
             pass
         return self.out.take(folder, ".stdout"), self.err.take(folder, ".stderr")
 
-    def call(self, name: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
-        """Call a function by its qualified name.
-
-        Raises:
-            Fault: it does not exist, does not take the arguments, or raised.
-        """
-        try:
-            target = self.targets.get(name)
-            if target is None:
-                target = self.targets[name] = _look_up(name)
-            if not (target.takes_any or target.names.issuperset(arguments)):
-                unknown = ", ".join(sorted(set(arguments) - target.names))
-                known = ", ".join(sorted(target.names)) or "none"
-                message = f"{name} has no parameter {unknown} (its parameters: {known})"
-                raise Fault("could not be started", message)
-            for key, value in offered.items():
-                if key in target.names and key not in arguments:
-                    arguments[key] = value
-            return target.function(**arguments)
-        except Fault:
-            raise
-        except SystemExit as exit_:
-            if exit_.code in (None, 0):
-                return None
-            raise Fault("program", f"{name} called sys.exit({exit_.code!r})") from None
-        except BaseException as error:  # noqa: BLE001 - whatever it raises is its own failure
-            raise Fault("program", _explain(error)) from None
-
-
-def _look_up(name: str) -> Target:
-    module_name, _, path = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        searched = ", ".join(sys.path[:3])
-        message = f"there is no module '{module_name}' (looked first in {searched})"
-        raise Fault("could not be started", message) from None
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            have = [key for key in vars(found) if not key.startswith("_") and key[0] == part[:1]]
-            hint = f" (there are: {', '.join(sorted(have)[:5])})" if have else ""
-            message = f"module '{module_name}' has no function '{path}'{hint}"
-            raise Fault("could not be started", message) from None
-    if not callable(found):
-        raise Fault("could not be started", f"'{name}' is not a function")
-    names, takes_any = _parameters(found)
-    return Target(found, names, takes_any)
-
-
-def _parameters(function: Any) -> tuple[frozenset[str], bool]:
-    """The names a function takes, and whether it takes any other; without the dear `inspect`."""
-    function = getattr(function, "__wrapped__", function)
-    if isinstance(function, type):
-        function = function.__init__  # type: ignore[misc]
-    bound = 1 if hasattr(function, "__self__") or "self" in _first(function) else 0
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if not isinstance(code, CodeType):
-        return frozenset(), True
-    count = code.co_argcount + code.co_kwonlyargcount
-    names = code.co_varnames[max(code.co_posonlyargcount, bound) : count]
-    return frozenset(names), bool(code.co_flags & CO_VARKEYWORDS)
-
-
-def _first(function: Any) -> tuple[str, ...]:
-    code = getattr(function, "__code__", None)
-    return code.co_varnames[:1] if isinstance(code, CodeType) else ()
-
-
-def _returned(value: Any, returns: list[Any]) -> dict[str, Any]:
-    """The values of the outputs that are no files: one is the value itself, several a mapping."""
-    if not returns:
-        return {}
-    if len(returns) == 1:
-        port, optional = returns[0]
-        if value is None and not optional:
-            return {port: None}
-        return {port: _plain(value)}
-    if not isinstance(value, dict):
-        ports = ", ".join(port for port, _ in returns)
-        kind = type(value).__name__
-        raise Fault(
-            "missing output", f"the function must return a dict with the keys {ports}, not {kind}"
-        )
-    absent = [port for port, optional in returns if port not in value and not optional]
-    if absent:
-        have = ", ".join(map(str, value)) or "nothing"
-        raise Fault("missing output", f"the returned dict lacks {', '.join(absent)} (has {have})")
-    return {port: _plain(value.get(port)) for port, _ in returns}
-
-
-def _plain(value: Any) -> Any:
-    """A returned value as JSON data; numbers and arrays of numpy and paths are turned into it."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value
-    if kind is list or kind is tuple:
-        return [_plain(item) for item in value]
-    if kind is dict:
-        for key in value:
-            if not isinstance(key, str):
-                raise Fault(
-                    "missing output",
-                    f"the returned value has the key {key!r}; keys must be text",
-                )
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if hasattr(value, "item") and callable(value.item):
-        return _plain(value.item())
-    for plain in (bool, int, float, str):
-        if isinstance(value, plain):
-            return plain(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return _plain(dict(value))
-    raise Fault(
-        "missing output",
-        f"the function returned a {kind.__module__}.{kind.__qualname__}, which is not JSON data"
-        " (numbers, texts, lists, dicts with text keys); write it to a file instead",
-    )
-
 
 def _collected(
     folder: str, outputs: list[Any], setting: Setting
@@ -345,29 +200,6 @@ def _peak_bytes() -> int:
         pass
     maxrss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return maxrss << (0 if sys.platform == "darwin" else 10)
-
-
-def _explain(error: BaseException) -> str:
-    """The sentence for what a function raised; prints its traceback without our own frames."""
-    frames: TracebackType | None = error.__traceback__
-    while frames is not None and _is_ours(frames):
-        frames = frames.tb_next
-    sys.__excepthook__(type(error), error.with_traceback(frames), frames)
-    kind = type(error).__name__
-    text = str(error).strip()
-    place = ""
-    last = frames
-    while last is not None:
-        if last.tb_next is None:
-            file = os.path.basename(last.tb_frame.f_code.co_filename)
-            place = f" ({file}:{last.tb_lineno})"
-        last = last.tb_next
-    return f"{kind}: {text}{place}" if text else f"{kind}{place}"
-
-
-def _is_ours(frame: TracebackType) -> bool:
-    name = frame.tb_frame.f_code.co_filename
-    return name == __file__ or name.startswith("<frozen importlib") or "/importlib/" in name
 
 
 def main() -> None:

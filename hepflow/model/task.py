@@ -155,6 +155,8 @@ class Task:
         success: the exit codes that mean success.
         confined: its environment is ``PATH`` and ``env`` alone, with ``HOME`` its folder and
             ``TMPDIR`` a scratch folder of its own; the words for its folders are replaced.
+        checkpoint: paths in its folder that are kept when it has to make way, and are there again for
+            the next attempt.
         memo: what its tool wants back when it collects; never leaves the head.
     """
 
@@ -170,6 +172,7 @@ class Task:
     stderr: str = ""
     success: tuple[int, ...] = (0,)
     confined: bool = False
+    checkpoint: tuple[str, ...] = ()
     memo: object = field(default=None, compare=False, repr=False)
 
 
@@ -181,12 +184,15 @@ class Attempt(NamedTuple):
         task: what to run.
         folder: absolute path of the folder it runs in, not yet made; empty when it needs none.
         priority: greater goes first.
+        checkpoint: absolute path of the folder for what the task keeps from one attempt to the next;
+            empty when it keeps nothing.
     """
 
     id: str
     task: Task
     folder: str = ""
     priority: int = 0
+    checkpoint: str = ""
 
 
 class Reason(Enum):

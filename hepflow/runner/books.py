@@ -98,7 +98,8 @@ class Books:
             )
         )  # fmt: skip
         self.open[submit.attempt] = Open(submit.attempt, task, identity, row, place)
-        return Attempt(submit.attempt, task, place)
+        kept = f"{self._work}/.checkpoints/{folder_of(f'{identity.name}#1')}"
+        return Attempt(submit.attempt, task, place, checkpoint=kept if task.checkpoint else "")
 
     def adopt(self, submit: Submit, identity: Identity, row: int, name: str) -> None:
         """Notes that an attempt goes on which an earlier head began under this name."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from hepflow.capsule.digests import Stamp, digest_directory, digest_file, stamp_of
 from hepflow.model.values import Directory, File, Value, Values, files_in
-from hepflow.staging.digests import Stamp, digest_directory, digest_file, stamp_of
 
 
 def first_fault(expected: Iterable[tuple[str, Stamp, str]]) -> str:

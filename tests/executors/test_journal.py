@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hepflow.executors import journal, report
+from hepflow.capsule import report
+from hepflow.executors import journal
 from hepflow.model.task import Reason
 
 

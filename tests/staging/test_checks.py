@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hepflow.capsule.digests import digest_directory, stamp_of
 from hepflow.model.values import Directory, File, Values
 from hepflow.staging.checks import Memory, settled
-from hepflow.staging.digests import digest_directory, stamp_of
 
 
 def sha(text: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hepflow.executors import placing
-from hepflow.executors.placing import CONFINED, COPY, IN, Setting, Slot, prepare
+from hepflow.capsule import placing
+from hepflow.capsule.placing import CONFINED, COPY, IN, Setting, Slot, prepare
 from hepflow.model.task import FOLDER, INPUTS, SCRATCH
 
 

@@ -1,14 +1,12 @@
 """What worker processes tell: the line of one result, the journal it is kept in, printed text.
 
-Shared by the launcher and the Python worker: plain standard library for Python 3.9. Owns the
+Plain standard library for Python 3.6. Owns the
 spelling of results on the wire; must never know the head, a process or a folder's content.
 
 A result is one line of JSON, ``[0, id, reason, [started, wall, cpu, peak], values, files, message,
 exit code, stdout, stderr]`` with trailing empty parts left out. The very same line goes to the
 journal first and to the head afterwards, so that a head that was killed loses nothing.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -32,12 +30,12 @@ encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 def result_line(
     name: str,
     reason: str,
-    usage: list[float],
-    values: dict[str, Any] | None = None,
-    files: list[Any] | None = None,
+    usage: "list[float]",
+    values: "dict[str, Any] | None" = None,
+    files: "list[Any] | None" = None,
     message: str = "",
     exit_code: int = 0,
-    printed: tuple[str, str] = ("", ""),
+    printed: "tuple[str, str]" = ("", ""),
 ) -> bytes:
     """One result as a line of JSON."""
     parts: list[Any] = [RESULT, name, reason, usage, values or 0, files or 0]
@@ -108,8 +106,10 @@ class Printed:
     def _copy(self, path: str) -> None:
         with open(path, "wb") as copy:
             position = 0
-            while block := os.pread(self.descriptor, 1 << 20, position):
+            block = os.pread(self.descriptor, 1 << 20, position)
+            while block:
                 position += copy.write(block)
+                block = os.pread(self.descriptor, 1 << 20, position)
 
 
 def end_of(path: str) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hepflow.executors.placing import (
+from hepflow.capsule.placing import (
     CONTAINED,
     COPY,
     IN,
@@ -111,6 +111,8 @@ def find_runtime(env: Mapping[str, str]) -> Runtime:
 
 def image_file(runtime: Runtime, image: str) -> str:
     """The file an image is in, for runtimes that run files."""
+    if not runtime.images:  # it takes what a site calls an image
+        return image
     if os.path.exists(image):
         return os.path.abspath(image)
     return f"{runtime.images}/{re.sub(r'[^A-Za-z0-9._-]', '_', image)}.sif"

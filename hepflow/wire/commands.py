@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hepflow.executors.spawning import ARGV, BASH, SH, WORDS
+from hepflow.capsule.spawning import ARGV, BASH, SH, WORDS
 from hepflow.model.task import Argv, Shell
 
 PLAIN = r"[\w@%+=:,./^-]"

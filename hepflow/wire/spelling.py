@@ -1,6 +1,6 @@
 """Tasks and outcomes as lines of JSON, the language of the worker processes.
 
-Owns both directions on the head's side; `report.py` is the other end. Must never know a process, a
+Owns both directions on the head's side; `capsule.report` is the other end. Must never know a process, a
 lane or a resource pool.
 """
 
@@ -10,8 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from hepflow.executors.containers import Contained
-from hepflow.executors.folder import (
+from hepflow.capsule.folder import (
     DIRECTORIES_KIND,
     DIRECTORY,
     DIRECTORY_KIND,
@@ -22,29 +21,28 @@ from hepflow.executors.folder import (
     OPTIONAL,
     TEXT,
 )
-from hepflow.executors.placing import CONFINED, COPY, OPEN, Setting
-from hepflow.executors.spawning import ARGV
+from hepflow.capsule.placing import CONFINED, COPY, OPEN, Setting
+from hepflow.capsule.spawning import ARGV
 from hepflow.model.events import Finished
 from hepflow.model.task import (
     INPUTS,
-    Argv,
     Attempt,
     Call,
     Outcome,
     Output,
     Read,
     Reason,
-    Shell,
     Task,
     Usage,
 )
 from hepflow.model.values import Directory, File, Value
+from hepflow.wire.containers import Contained
 
 SUCCESS: Final = (0,)
 REASONS: Final = {reason.value: reason for reason in Reason}
 Stamp = tuple[int, int, int]
 
-Route = Callable[[Shell | Argv, Mapping[str, str]], tuple[int, Any]]
+Route = Callable[[Any, Mapping[str, str]], tuple[int, Any]]
 """Says how a command runs, and gives the body that needs."""
 
 
@@ -68,9 +66,7 @@ encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_
 def command_task(attempt: Attempt, env: int, route: Route) -> list[Any]:
     """An attempt at a command, as the launcher reads it."""
     task = attempt.task
-    command = task.command
-    assert not isinstance(command, Call)
-    return _command(attempt, *route(command, task.env), env, setting_of(task))
+    return _command(attempt, *route(task.command, task.env), env, setting_of(task))
 
 
 def contained_task(attempt: Attempt, env: int, wrapped: Contained) -> list[Any]:
@@ -87,7 +83,7 @@ def _command(attempt: Attempt, how: int, body: Any, env: int, setting: list[Any]
         body,
         env,
         attempt.folder,
-        [_output(output) for output in task.outputs],
+        [_output(output) for output in task.outputs if output.path],
         resources.walltime_s,
         resources.memory_mib,
         *setting,
@@ -156,8 +152,30 @@ def call_task(attempt: Attempt, number: int) -> list[Any]:
         attempt.folder,
         [_output(output) for output in outputs if output.path],
         *(placed(task) if task.texts or task.stage else ((), ())),
-        [(output.port, output.optional) for output in outputs if not output.path],
+        _returns(task),
     ]
+
+
+def call_parts(task: Task, python: str) -> dict[str, Any]:
+    """A Python call as a capsule reads it.
+
+    Args:
+        python: the interpreter it is made in.
+    """
+    call = task.command
+    assert isinstance(call, Call)
+    return {
+        "function": call.function,
+        "arguments": call.arguments,
+        "offered": call.offered,
+        "path": list(call.path),
+        "returns": _returns(task),
+        "python": python,
+    }
+
+
+def _returns(task: Task) -> list[tuple[str, bool]]:
+    return [(output.port, output.optional) for output in task.outputs if not output.path]
 
 
 def _output(output: Output) -> tuple[str, str, int]:

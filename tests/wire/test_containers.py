@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from hepflow.executors.containers import Runtime, contained, fetching, find_runtime
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.events import Lost, Rejected
 from hepflow.model.site import Site
@@ -37,6 +36,7 @@ from hepflow.model.task import (
     Task,
 )
 from hepflow.model.values import Directory, File
+from hepflow.wire.containers import Runtime, contained, fetching, find_runtime
 from tests.contract.loop import Loop
 from tests.contract.test_executor import Bench
 

@@ -1,25 +1,29 @@
 """How a command becomes a process: search path, shells, variables, and what can go wrong.
 
-The launcher's lower half: standard library only, for Python 3.9. Owns one ``posix_spawn`` and the
-words for its failure; must never know lanes, results or the head.
+Standard library only, for Python 3.6. Owns what is started and the words for its failure; how a process
+is made is up to whoever starts many of them. Must never know lanes, results or the head.
 """
-
-from __future__ import annotations
 
 import errno
 import os
 import signal
 
+from hepflow.capsule.placing import DUPLICATED, OPENED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    from collections.abc import Callable
     from typing import Any
+
+    Start = Callable[[str, list[str], dict[bytes, bytes], list[Any]], int]
 
 ARGV, WORDS, SH, BASH = 0, 1, 2, 3
 """How a command runs: its words; its words if they can be spawned, else its text by bash; its
 text by the plain shell; its text by bash."""
 
-LEAST = (b"PATH", b"HEPFLOW_LAUNCHER")
-"""What a confined task sees of the launcher's variables; the second one finds what outlives it."""
+LEAST = (b"PATH", b"HEPFLOW_LAUNCHER", b"CUDA_VISIBLE_DEVICES")
+"""What a confined task sees of its starter's variables: the second one finds what outlives it, and a
+batch system says by the third which accelerators are its own."""
 
 LONGEST_ARGUMENT = 100_000
 """The kernel refuses single arguments above 128 KiB: a longer text becomes a script."""
@@ -27,19 +31,18 @@ LONGEST_ARGUMENT = 100_000
 # Python ignores or handles these; a child must die of them as under any shell.
 OURS = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 
-DEFAULT_SIGNALS = tuple(
-    int(number)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-    if number in OURS or signal.getsignal(number) is not signal.SIG_IGN
-)
-"""What is at its default in a child: all but what whoever started us ignores. It would be without
-being named here, but of those not named ``posix_spawn`` asks the kernel first, one by one."""
-
 
 class Spawner:
-    """Starts commands in the current folder."""
+    """Starts commands in the current folder.
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    Args:
+        environ: the variables they see.
+        start: makes the process of a program, its words, its variables and what becomes of its
+            descriptors; it leads a group of its own.
+    """
+
+    def __init__(self, environ: "dict[str, str]", start: "Start") -> None:
+        self._start = start
         self.base = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
         self._least = {name: self.base[name] for name in LEAST if name in self.base}
         self.envs: dict[int, dict[bytes, bytes]] = {}
@@ -50,7 +53,7 @@ class Spawner:
         strict = [bash, "--norc", "--noprofile", "-e", "-o", "pipefail"]
         self._strict_shell = strict if bash else self._shell
 
-    def learn(self, number: int, changes: dict[str, str], confined: bool) -> None:
+    def learn(self, number: int, changes: "dict[str, str]", confined: bool) -> None:
         """Remember a set of variables, on top of the launcher's own or (confined) of the least."""
         env = self._least.copy() if confined else self.base.copy()
         env.update((os.fsencode(name), os.fsencode(value)) for name, value in changes.items())
@@ -77,9 +80,9 @@ class Spawner:
     def spawn(
         self,
         how: int,
-        body: Any,
-        env: dict[bytes, bytes],
-        files: list[Any],
+        body: "Any",
+        env: "dict[bytes, bytes]",
+        files: "list[Any]",
         script: str,
     ) -> int:
         """Start a command and return its process, which leads a group of its own.
@@ -99,7 +102,7 @@ class Spawner:
             program = self.find(body[0], path)
             if not program:
                 raise OSError(errno.ENOENT, f"looked in {path or 'an empty PATH'}", body[0])
-            return _spawn(program, body, env, files)
+            return self._start(program, body, env, files)
         if how == WORDS:
             body, words, target, append = body
             how = BASH
@@ -107,7 +110,7 @@ class Spawner:
             if program:
                 actions = [files[0], _onto(target, append), files[2]] if target else files
                 try:
-                    return _spawn(program, words, env, actions)
+                    return self._start(program, words, env, actions)
                 except OSError as error:
                     if error.errno in (errno.E2BIG, errno.EAGAIN, errno.ENOMEM):
                         raise
@@ -116,28 +119,55 @@ class Spawner:
         if len(body) * 4 > LONGEST_ARGUMENT and len(os.fsencode(body)) > LONGEST_ARGUMENT:
             with open(script, "wb") as file:
                 file.write(os.fsencode(body))
-            return _spawn(shell[0], [*shell, script], env, files)
-        return _spawn(shell[0], [*shell, "-c", body], env, files)
+            return self._start(shell[0], [*shell, script], env, files)
+        return self._start(shell[0], [*shell, "-c", body], env, files)
 
 
-def _onto(target: str, append: int) -> tuple[Any, ...]:
+def _onto(target: str, append: int) -> "tuple[Any, ...]":
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    return os.POSIX_SPAWN_OPEN, 1, target, flags, 0o666
+    return OPENED, 1, target, flags, 0o666
 
 
-def _spawn(program: str, words: list[str], env: dict[bytes, bytes], files: list[Any]) -> int:
-    return os.posix_spawn(
-        program,
-        words,
-        env,
-        file_actions=files,
-        setpgroup=0,
-        setsigmask=(),
-        setsigdef=DEFAULT_SIGNALS,
-    )
+def fork(program: str, words: "list[str]", env: "dict[bytes, bytes]", files: "list[Any]") -> int:
+    """Start a program where Python has no ``posix_spawn`` yet; for processes that start few.
+
+    Raises:
+        OSError: the program cannot be executed, or a stream cannot be opened.
+    """
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setpgid(0, 0)
+            for number in OURS:
+                signal.signal(number, signal.SIG_DFL)
+            for what, first, *rest in files:
+                if what == DUPLICATED:
+                    os.dup2(first, rest[0])
+                else:
+                    opened = os.open(*rest)
+                    if opened != first:
+                        os.dup2(opened, first)
+                        os.close(opened)
+                    else:
+                        os.set_inheritable(first, True)
+            os.execve(program, words, env)
+        except (OSError, ValueError) as error:
+            os.write(tell, str(getattr(error, "errno", errno.EINVAL)).encode())
+        finally:
+            os._exit(127)
+    os.close(tell)
+    try:
+        fault = os.read(told, 16)
+    finally:
+        os.close(told)
+    if not fault:
+        return pid
+    os.waitpid(pid, 0)
+    raise OSError(int(fault), os.strerror(int(fault)), program)
 
 
-def start_fault(error: Exception, how: int, body: Any) -> str:
+def start_fault(error: "Exception", how: int, body: "Any") -> str:
     """One sentence that says why a command could not be started."""
     program = body[0] if how == ARGV else "the shell"
     number = error.errno if isinstance(error, OSError) else 0

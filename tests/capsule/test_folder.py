@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hepflow.executors import folder
-from hepflow.staging.digests import CHUNK, EMPTY, digest_directory, digest_file
+from hepflow.capsule import folder
+from hepflow.capsule.digests import CHUNK, EMPTY, digest_directory, digest_file
 
 
 def sha(content: bytes) -> str:

@@ -1,8 +1,8 @@
 """Digests of files and directories: what ties a stored result to the bytes on disk.
 
 Owns the two algorithms and nothing else; must never know a store, an executor or a task. Standard
-library only and plain enough for Python 3.9, because the worker processes of the local executor
-load this module without the rest of hepflow.
+library only and plain enough for Python 3.6, because worker processes load this module without the rest
+of hepflow.
 
 A file's digest is the SHA-256 of its content. A directory's digest is a Merkle tree: the SHA-256
 over one record per entry, sorted by the bytes of its name::
@@ -14,8 +14,6 @@ a symbolic link that is broken or points to a directory (digest of the text of t
 it could run in circles). A link to a file counts as that file. Modes, owners and times do not count.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 
@@ -24,24 +22,28 @@ EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 CHUNK = 1 << 20
 
-Stamp = tuple[int, int, int]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no worker process need load
+    Stamp = tuple[int, int, int]
+else:
+    Stamp = tuple
 """What tells cheaply that a file is still the same: size, modification time in ns, inode."""
 
 
 class Tree:
     """A directory's digest, the bytes in all files below it, and each file's stamp by path."""
 
-    def __init__(self, digest: str, size: int, stamps: dict[str, Stamp]) -> None:
+    def __init__(self, digest: str, size: int, stamps: "dict[str, Stamp]") -> None:
         self.digest = digest
         self.size = size
         self.stamps = stamps
 
 
-def stamp_of(facts: os.stat_result) -> Stamp:
+def stamp_of(facts: "os.stat_result") -> "Stamp":
     return facts.st_size, facts.st_mtime_ns, facts.st_ino
 
 
-def digest_file(path: str, facts: os.stat_result | None = None) -> str:
+def digest_file(path: str, facts: "os.stat_result | None" = None) -> str:
     """The SHA-256 of a file's content.
 
     Args:
@@ -67,7 +69,7 @@ def digest_file(path: str, facts: os.stat_result | None = None) -> str:
         os.close(descriptor)
 
 
-def digest_directory(path: str) -> Tree:
+def digest_directory(path: str) -> "Tree":
     """The digest of everything below a directory.
 
     Raises:
@@ -78,7 +80,7 @@ def digest_directory(path: str) -> Tree:
     return Tree(digest, size, stamps)
 
 
-def _digest_level(folder: bytes, stamps: dict[str, Stamp]) -> tuple[str, int]:
+def _digest_level(folder: bytes, stamps: "dict[str, Stamp]") -> "tuple[str, int]":
     total = 0
     running = hashlib.sha256()
     with os.scandir(folder) as found:

@@ -1,7 +1,7 @@
 """The folder of one attempt, searched for outputs after the end.
 
-Shared by the launcher and the Python worker, so it is plain standard library for Python 3.9 and
-knows tasks only in the spelling of the wire (`wire.py`). Must never know a process or the head.
+Plain standard library for Python 3.6; knows tasks only in the spelling of `hepflow.wire`. Must never
+know a process or the head.
 
 An output is spelled ``[port, path, flags]``. What is found comes back in two parts: ``values``
 (port -> content) and ``files``, a list of ``[port, kind, path, digest, size, stamps]`` with one
@@ -9,21 +9,22 @@ entry for each file or directory; a seventh element is the name it had in the fo
 not the last part of its path.
 """
 
-from __future__ import annotations
-
 import glob
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
 
-from hepflow.executors.placing import COPY, IN, PLAIN, Setting, Slot, copy, leaves
-from hepflow.staging.digests import EMPTY, digest_directory, digest_file
+from hepflow.capsule.digests import EMPTY, digest_directory, digest_file
+from hepflow.capsule.placing import COPY, IN, PLAIN, copy, leaves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
+    import re
+    from collections.abc import Iterator, Sequence
     from typing import Any
+
+    from hepflow.capsule.placing import Setting, Slot
 
     Found = list[Any]
 
@@ -53,11 +54,11 @@ class Large(Exception):
 
 def collect(
     folder: str,
-    outputs: Sequence[Sequence[Any]],
+    outputs: "Sequence[Sequence[Any]]",
     limit: int,
-    setting: Setting = PLAIN,
-    slot: Slot | None = None,
-) -> tuple[dict[str, Any], list[Found]]:
+    setting: "Setting" = PLAIN,
+    slot: "Slot | None" = None,
+) -> "tuple[dict[str, Any], list[Found]]":
     """Find and digest what a task had to leave.
 
     Args:
@@ -96,13 +97,13 @@ def collect(
 
 
 def _collect_many(
-    search: _Search,
+    search: "_Search",
     port: str,
     pattern: str,
     flags: int,
     limit: int,
-    values: dict[str, Any],
-    files: list[Found],
+    values: "dict[str, Any]",
+    files: "list[Found]",
 ) -> None:
     names = _matches(search.folder, pattern, flags)
     if not names and not flags & OPTIONAL:
@@ -130,7 +131,7 @@ _CLASSES = {
 }  # fmt: skip
 
 
-def _matches(folder: str, pattern: str, flags: int) -> list[str]:
+def _matches(folder: str, pattern: str, flags: int) -> "list[str]":
     """The names in a folder that a pattern matches, sorted by their bytes.
 
     Where an output may be a file or a directory, the pattern is one of POSIX glob(3): a backslash
@@ -149,7 +150,7 @@ def _matches(folder: str, pattern: str, flags: int) -> list[str]:
     return sorted([path[start:] for path in found], key=os.fsencode)
 
 
-def _as_python_has_it(found: re.Match[str]) -> str:
+def _as_python_has_it(found: "re.Match[str]") -> str:
     if found[1]:
         return f"[{found[1]}]" if found[1] in "*?[" else found[1]
     return _CLASSES.get(found[2], "") if found[2] else "[!"
@@ -161,13 +162,13 @@ def _as_python_has_it(found: re.Match[str]) -> str:
 class _Search:
     """Looks in the folder of one attempt."""
 
-    def __init__(self, folder: str, setting: Setting, slot: Slot | None) -> None:
+    def __init__(self, folder: str, setting: "Setting", slot: "Slot | None") -> None:
         self.folder = folder
         self._inputs = slot.inputs if slot is not None else ""
         self._setting = setting
         self._real = ""
 
-    def find(self, port: str, path: str, flags: int, limit: int) -> Found | None:
+    def find(self, port: str, path: str, flags: int, limit: int) -> "Found | None":
         """One output: where it is, its digest and stamp; nothing where it is not and need not be.
 
         Raises: as :func:`collect`.
@@ -229,7 +230,7 @@ class _Search:
             f"output '{port}': '{path}' is a link that leaves the task's folder (to {real})"
         )
 
-    def _given(self) -> Iterator[str]:
+    def _given(self) -> "Iterator[str]":
         """Where the inputs of the task really are."""
         for location, _path, *how in self._setting.stage:
             if location and COPY not in how:
@@ -274,7 +275,7 @@ class _Search:
                 self._settle(f"{place}/{name}")
 
 
-def _content(port: str, name: str, path: str, flags: int) -> Any:
+def _content(port: str, name: str, path: str, flags: int) -> "Any":
     with open(path, "rb") as file:
         content = file.read(LONGEST_CONTENT + 1)
     if len(content) > LONGEST_CONTENT:
@@ -301,7 +302,7 @@ def _there(folder: str, wanted: str) -> str:
     return f"it left {', '.join(names[:8])}{more}"
 
 
-def _names(folder: str, prefix: str, limit: int) -> Iterator[str]:
+def _names(folder: str, prefix: str, limit: int) -> "Iterator[str]":
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

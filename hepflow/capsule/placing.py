@@ -1,7 +1,7 @@
 """What a task finds when it starts: its folder, and the texts, links and copies placed for it.
 
-Shared by the launcher and the Python worker, so it is plain standard library for Python 3.9 and
-knows tasks only in the spelling of the wire (`wire.py`). Must never know a process or the head.
+Plain standard library for Python 3.6; knows tasks only in the spelling of `hepflow.wire`. Must never
+know a process or the head.
 
 A task that is kept apart has two more folders while it runs: one for the inputs it is given and one
 for what it forgets. Making and removing folders costs a file system more than starting a program
@@ -10,14 +10,16 @@ used again. While a task is planned nobody knows where any of the three will be,
 with words that stand for them (`hepflow.model.task` has them as well).
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections import namedtuple
 from contextlib import suppress
-from typing import IO, Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only a checker reads, no worker process need load
+    from collections.abc import Sequence
+    from typing import IO, Any
 
 MARK = "/@hepflow/"
 OUT, TMP, IN = MARK + "out", MARK + "tmp", MARK + "in"
@@ -33,7 +35,7 @@ OPEN, CONFINED, CONTAINED = 0, 1, 2
 in a container, whose client has the variables of any command."""
 
 
-class Setting(NamedTuple):
+class Setting(namedtuple("Setting", "apart texts stage stdin stdout stderr success mounts undo")):
     """What a task asks for beyond a folder to run in, in the order of the wire.
 
     Args:
@@ -47,15 +49,23 @@ class Setting(NamedTuple):
         undo: the command that ends the container, whatever became of the one that started it.
     """
 
-    apart: int = OPEN
-    texts: Sequence[Sequence[str]] = ()
-    stage: Sequence[Sequence[Any]] = ()
-    stdin: str = ""
-    stdout: str = ""
-    stderr: str = ""
-    success: Sequence[int] = ()
-    mounts: Sequence[Sequence[str]] = ()
-    undo: Sequence[str] = ()
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        apart: int = OPEN,
+        texts: "Sequence[Sequence[str]]" = (),
+        stage: "Sequence[Sequence[Any]]" = (),
+        stdin: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        success: "Sequence[int]" = (),
+        mounts: "Sequence[Sequence[str]]" = (),
+        undo: "Sequence[str]" = (),
+    ) -> "Setting":
+        return super().__new__(
+            cls, apart, texts, stage, stdin, stdout, stderr, success, mounts, undo
+        )
 
 
 PLAIN = Setting()
@@ -84,7 +94,7 @@ class Slot:
         os.mkdir(self.tmp)
         os.mkdir(self.inputs)
 
-    def clear(self, setting: Setting) -> None:
+    def clear(self, setting: "Setting") -> None:
         """Take away what a task was given, and what it left here whatever it was.
 
         Raises:
@@ -117,7 +127,7 @@ class Slots:
         self._free: list[Slot] = []
         self._made = 0
 
-    def take(self) -> Slot:
+    def take(self) -> "Slot":
         """A clean slot.
 
         Raises:
@@ -128,7 +138,7 @@ class Slots:
         self._made += 1
         return Slot(f"{self._path}-{self._made}")
 
-    def give_back(self, slot: Slot | None, setting: Setting) -> None:
+    def give_back(self, slot: "Slot | None", setting: "Setting") -> None:
         """Clear a slot for the next task; one that cannot be cleared is not used again."""
         if slot is not None:
             with suppress(OSError):
@@ -136,7 +146,7 @@ class Slots:
                 self._free.append(slot)
 
 
-def _names(folder: str) -> list[str]:
+def _names(folder: str) -> "list[str]":
     """What a folder holds, unless it is a link by now."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -176,7 +186,7 @@ def remove(path: str) -> None:
 # --- before the start -----------------------------------------------------------------------------
 
 
-def prepare(folder: str, setting: Setting = PLAIN, slot: Slot | None = None) -> None:
+def prepare(folder: str, setting: "Setting" = PLAIN, slot: "Slot | None" = None) -> None:
     """Make the folder with all a task starts with.
 
     Args:
@@ -218,7 +228,7 @@ def _make(folder: str) -> None:
             ) from None
 
 
-def _opened(path: str) -> IO[str]:
+def _opened(path: str) -> "IO[str]":
     try:
         return open(path, "x", encoding="utf-8", errors="surrogateescape", newline="")
     except FileNotFoundError:
@@ -234,7 +244,7 @@ def _link(location: str, target: str) -> None:
         os.symlink(location, target)
 
 
-def _place(folder: str, path: str, slot: Slot | None) -> str:
+def _place(folder: str, path: str, slot: "Slot | None") -> str:
     """Where something is placed for a task."""
     inner, start = path, folder
     if slot is not None and path.startswith(IN + "/"):
@@ -280,17 +290,23 @@ def copy(source: str, target: str) -> None:
     os.chmod(target, stat.S_IMODE(facts.st_mode) | stat.S_IRWXU)
 
 
-def _copy_file(source: str, target: str, facts: os.stat_result) -> None:
+def _copy_file(source: str, target: str, facts: "os.stat_result") -> None:
     with open(source, "rb") as read, open(target, "xb") as written:
-        while block := read.read(CHUNK):
+        block = read.read(CHUNK)
+        while block:
             written.write(block)
+            block = read.read(CHUNK)
         os.fchmod(written.fileno(), stat.S_IMODE(facts.st_mode) | stat.S_IRUSR | stat.S_IWUSR)
 
 
 # --- while it runs --------------------------------------------------------------------------------
 
+OPENED, DUPLICATED = 0, 2
+"""What becomes of a descriptor, ``(OPENED, number, path, flags, mode)`` or ``(DUPLICATED, from,
+number)``: as ``posix_spawn`` has it, where Python has that."""
 
-def streams(folder: str, setting: Setting, files: list[Any]) -> list[Any]:
+
+def streams(folder: str, setting: "Setting", files: "list[Any]") -> "list[Any]":
     """What becomes of the descriptors 0, 1 and 2 of a task that has them redirected.
 
     Args:
@@ -303,23 +319,23 @@ def streams(folder: str, setting: Setting, files: list[Any]) -> list[Any]:
     """
     actions = list(files)
     if setting.stdin:
-        actions[0] = (os.POSIX_SPAWN_OPEN, 0, setting.stdin, os.O_RDONLY, 0)
+        actions[0] = (OPENED, 0, setting.stdin, os.O_RDONLY, 0)
     for number, path in ((1, setting.stdout), (2, setting.stderr)):
         if not path:
             continue
         if number == 2 and path == setting.stdout:
-            actions[2] = (os.POSIX_SPAWN_DUP2, 1, 2)
+            actions[2] = (DUPLICATED, 1, 2)
             continue
         target = _place(folder, path, None)
         if "/" in path:
             os.makedirs(os.path.dirname(target), exist_ok=True)
         # Through a link the task would overwrite what it was given.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        actions[number] = (os.POSIX_SPAWN_OPEN, number, target, flags, 0o666)
+        actions[number] = (OPENED, number, target, flags, 0o666)
     return actions
 
 
-def stream_fault(folder: str, setting: Setting) -> str:
+def stream_fault(folder: str, setting: "Setting") -> str:
     """Why a standard stream of a task could not be opened, as a sentence; empty if they all could."""
     if setting.stdin:
         path = os.path.join(folder, setting.stdin)

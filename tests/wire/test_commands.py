@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepflow.executors.commands import Shells
-from hepflow.executors.spawning import ARGV, BASH, SH, WORDS
+from hepflow.capsule.spawning import ARGV, BASH, SH, WORDS
 from hepflow.model.task import Argv, Shell
+from hepflow.wire.commands import Shells
 
 SHELLS = Shells({})
 
