@@ -16,11 +16,10 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hepflow.model.events import Finished
 from hepflow.model.task import Reason
-from hepflow.wire.spelling import finished
+from hepflow.wire.spelling import decode_lines, finished
 from hepflow_htcondor.events import EventLog
 from hepflow_htcondor.travel import restamped, unpack
 
@@ -47,6 +46,11 @@ class Job:
     @property
     def handle(self) -> str:
         return f"{self.batch.cluster}.{self.number}"
+
+    @property
+    def printed(self) -> str:
+        """Where what it prints can be read meanwhile; empty where it is far away."""
+        return "" if self.batch.travels else f"{self.batch.path}/{self.number}.out"
 
 
 @dataclass(slots=True)
@@ -108,8 +112,8 @@ class Batch:
             return None
         if self.travels:
             text = unpack(home, text, job.folder, self.places)
-        message: list[Any] = json.loads(text)
-        event = finished(message, job.where or "HTCondor")
+        message, host = decode_lines(text.encode())
+        event = finished(message, job.where or str(host))
         return event._replace(outcome=restamped(event.outcome)) if self.travels else event
 
     def complaint(self, job: Job) -> str:

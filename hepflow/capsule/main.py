@@ -7,7 +7,7 @@ import os
 import sys
 
 from hepflow.capsule import calling, orders
-from hepflow.capsule.report import last_line, result_line
+from hepflow.capsule.report import encode, last_line, result_line
 from hepflow.capsule.running import Capsule
 
 
@@ -30,7 +30,7 @@ def main() -> int:
             if not os.path.exists(result):
                 usage = [0.0, 0, 0, 0]
                 line = result_line(entry.task[0], "node or worker lost", usage, message=message)
-                orders.keep(result, line)
+                orders.keep(result, line + encode(os.uname().nodename).encode() + b"\n")
         raise
     return 0
 

@@ -7,7 +7,7 @@ more to say, ``"call"`` (a Python function), ``"digests"`` (location -> digest o
 ``"checkpoint"`` (a folder that outlasts attempts, and the paths that are kept there).
 
 Everything is kept in the folder of results under the entry's number: ``17`` is the result, whose presence
-alone completes the task; ``17.beat`` is touched while it runs and says where; ``17.cancel`` asks for its end.
+alone completes the task (its line, then that of the host); ``17.beat`` is touched while it runs and says where; ``17.cancel`` asks for its end.
 """
 
 import json
@@ -78,4 +78,4 @@ def keep(path: str, line: bytes) -> None:
 def beat(path: str, where: str, log: str) -> None:
     """Say that a task runs, where, and what it prints into."""
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(encode([where, log]))
+        file.write(encode([where, log]) + "\n")

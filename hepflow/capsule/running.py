@@ -25,7 +25,7 @@ from hepflow.capsule.job import (
 from hepflow.capsule.measuring import resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
-from hepflow.capsule.report import last_line, oom_kills, result_line, signal_name
+from hepflow.capsule.report import encode, last_line, oom_kills, result_line, signal_name
 from hepflow.capsule.spawning import ARGV, Spawner, fork
 
 TYPE_CHECKING = False
@@ -273,7 +273,7 @@ class Capsule:
         self._write(entry, result_line(entry.task[0], reason, usage, message=message))
 
     def _write(self, entry: Entry, line: bytes) -> None:
-        keep(self.order.path(entry), line)
+        keep(self.order.path(entry), line + encode(self.host).encode() + b"\n")
 
 
 def _end(code: int) -> str:
