@@ -26,6 +26,7 @@ BUILTIN: Final = {
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
+        "htcondor": "hepflow_htcondor:HTCondorExecutor",
         "slurm": "hepflow_slurm:SlurmExecutor",
     },
     EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
