@@ -35,7 +35,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole test suite; arguments go to pytest."""
-    install(session, "test", "lfi")
+    install(session, "services", "test", "lfi")
     session.run("pytest", *session.posargs)
 
 

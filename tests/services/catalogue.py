@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import condor, slurm
+from . import condor, kubernetes, moto, slurm
 from .service import Service
 
 SERVICES = {
@@ -23,5 +23,13 @@ SERVICES = {
             packages=slurm.ACCOUNTING_PACKAGES,
         ),
         Service("condor_stand_in", start=condor.start, modules=condor.MODULES),
+        Service(
+            "kubernetes_stand_in",
+            start=kubernetes.start,
+            programs=kubernetes.PROGRAMS,
+            packages=kubernetes.PACKAGES,
+            modules=kubernetes.MODULES,
+        ),
+        Service("moto", start=moto.start, modules=moto.MODULES),
     )
 }

@@ -5,11 +5,13 @@ A test that asks for `slurm` has the commands' environment set and leaves an emp
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import pytest
@@ -17,9 +19,11 @@ import pytest
 from .catalogue import SERVICES
 from .condor import CondorStandIn
 from .daemons import Unavailable
+from .kubernetes import KubernetesStandIn
+from .moto import Moto
 from .slurm import Slurm
 
-Cluster = TypeVar("Cluster", Slurm, CondorStandIn)
+Cluster = TypeVar("Cluster", Slurm, CondorStandIn, KubernetesStandIn, Moto)
 
 
 @contextmanager
@@ -39,6 +43,14 @@ def running(name: str) -> Iterator[Path]:
             yield at
         finally:
             service.down(at)
+
+
+def wanted(module: str) -> ModuleType:
+    """A library that only tests of services need: without it they skip, and in CI they fail."""
+    if os.environ.get("CI"):
+        return importlib.import_module(module)
+    library: ModuleType = pytest.importorskip(module, reason="pip install 'hepflow[services]'")
+    return library
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +94,34 @@ def condor_stand_in(
 ) -> Iterator[CondorStandIn]:
     """A stand-in for HTCondor's commands on PATH: four cores, two made-up GPUs."""
     yield from _for_a_test(condor_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_stand_in_service() -> Iterator[KubernetesStandIn]:
+    """The stand-in for Kubernetes, whatever the tests' environment says."""
+    with running("kubernetes_stand_in") as at:
+        yield KubernetesStandIn(at)
+
+
+@pytest.fixture
+def kubernetes_stand_in(
+    kubernetes_stand_in_service: KubernetesStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KubernetesStandIn]:
+    """A stand-in for a Kubernetes cluster: a node of four cores, and one with two GPUs besides."""
+    yield from _for_a_test(kubernetes_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def moto_service() -> Iterator[Moto]:
+    """moto's server, whatever the tests' environment says."""
+    with running("moto") as at:
+        yield Moto(at)
+
+
+@pytest.fixture
+def moto(moto_service: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
+    """AWS's S3, EC2 and IAM, and a Batch that runs nothing."""
+    yield from _for_a_test(moto_service, monkeypatch)
 
 
 def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:

@@ -208,8 +208,12 @@ class Slurm:
         if self.call("squeue", "--noheader"):
             self.call("scancel", "--me")
             self.wait_for_all(limit_s)
-        for name in self.call("sinfo", "-h", "-N", "-o", "%N", "-t", "down,drain").split():
+        for name in self._nodes_in("drain"):
             self.call("scontrol", "update", f"NodeName={name}", "State=RESUME")
+        wait_until(lambda: not self._nodes_in("down,drain"), "all nodes in service", limit_s)
+
+    def _nodes_in(self, states: str) -> list[str]:
+        return self.call("sinfo", "-h", "-N", "-o", "%N", "-t", states).split()
 
 
 def start(at: Path) -> dict[str, str]:

@@ -10,8 +10,9 @@ import pytest
 
 from .condor import CondorStandIn
 from .daemons import Unavailable, wait_until
+from .fixtures import wanted
 
-htcondor2 = pytest.importorskip("htcondor2", reason="pip install 'hepflow[services]'")
+htcondor2 = wanted("htcondor2")
 Kind = htcondor2.JobEventType
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import signal
 import sys
 import time
@@ -20,6 +19,8 @@ from functools import partial
 from pathlib import Path
 
 import classad2
+
+from tests.services.memory import memory_kib
 
 from . import userlog
 from .starter import Ended, Hold, Start
@@ -446,28 +447,6 @@ class Pool:
             )
         elif ran_s > job.number("AllowedExecuteDuration", float("inf")):
             self._hold(job, "The job exceeded allowed execute duration", 47)
-
-
-def memory_kib(roots: list[int]) -> dict[int, int]:
-    """The resident memory of each process and all beneath it."""
-    page_kib = os.sysconf("SC_PAGE_SIZE") // 1024
-    parent: dict[int, int] = {}
-    resident: dict[int, int] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parent[int(entry)], resident[int(entry)] = int(fields[1]), int(fields[21]) * page_kib
-    total = dict.fromkeys(roots, 0)
-    for pid, used in resident.items():
-        above = pid
-        while above and above not in total:
-            above = parent.get(above, 0)
-        if above:
-            total[above] += used
-    return total
 
 
 if __name__ == "__main__":
