@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hepflow_dask import DaskExecutor
 
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.protocols import Executor
@@ -25,7 +27,11 @@ def _local(workdir: Path) -> Executor:
     return LocalExecutor(workdir, site=SITE)
 
 
-FACTORIES: dict[str, Factory] = {"local": _local}
+def _dask(workdir: Path) -> Executor:
+    return DaskExecutor(workdir, site=replace(SITE, name="dask", executor="dask"))
+
+
+FACTORIES: dict[str, Factory] = {"local": _local, "dask": _dask}
 """Name -> how to make one that may use two cores and ends what will not end within a second."""
 
 
