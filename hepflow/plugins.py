@@ -24,7 +24,11 @@ BUILTIN: Final = {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
     },
-    EXECUTORS: {"local": "hepflow.executors.local:LocalExecutor"},
+    EXECUTORS: {
+        "local": "hepflow.executors.local:LocalExecutor",
+        "dask": "hepflow_dask:DaskExecutor",
+        "parsl": "hepflow_parsl:ParslExecutor",
+    },
     EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
     VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
 }

@@ -41,6 +41,8 @@ FLOORS: dict[str, set[str]] = {
     },
     # Both say what a file is by the same digest, and a launcher must not load more than that.
     "executors": {"model", "capsule", "staging.digests"},
+    # On a worker, tasks mean what they mean here because the local executor runs them there.
+    "pilots": {"hepflow", "model", "executors", "runner.loop"},
     "plugins": {"model"},
     "inputs": {"model"},
     "bundled": {"model"},
@@ -70,7 +72,7 @@ FLOORS: dict[str, set[str]] = {
 }
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
-ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule"}
+ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule", "hepflow.pilots"}
 
 VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli"}
 """A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,

@@ -207,9 +207,18 @@ def _unloadable(error: BaseException) -> Unfit:
 
 def _refuse(site: Site) -> None:
     if site.container != Container():
-        raise ValueError("the dask executor finds the container runtime itself: leave out 'container'")
-    on_batch = not text(site.settings, "address") and text(site.settings, "cluster", "local") != "local"
-    said = {"modules": site.modules, "setup": site.setup, "lines": site.lines, "queues": site.queues}
+        raise ValueError(
+            "the dask executor finds the container runtime itself: leave out 'container'"
+        )
+    on_batch = (
+        not text(site.settings, "address") and text(site.settings, "cluster", "local") != "local"
+    )
+    said = {
+        "modules": site.modules,
+        "setup": site.setup,
+        "lines": site.lines,
+        "queues": site.queues,
+    }
     for name, value in said.items():
         if value and (name == "queues" or not on_batch):
             raise ValueError(f"the dask executor has no use for '{name}' where it submits no jobs")

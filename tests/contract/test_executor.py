@@ -568,7 +568,7 @@ def digest_of(loop: Loop, attempt: str) -> str:
     return found.digest
 
 
-def test_an_idle_executor_does_nothing(bench: Bench) -> None:
+def test_an_idle_executor_does_nothing(bench: Bench, idle_cpu_s: float) -> None:
     bench.run(shell("true"), call("double", x=1))
     sleepers = bench.attempts(shell("sleep 1000"))
     sleepers.append(Attempt("call", call("sleeps", seconds=1000)))
@@ -578,7 +578,7 @@ def test_an_idle_executor_does_nothing(bench: Bench) -> None:
     wakes, spent = bench.loop.wakes, time.process_time()
     bench.loop.idle(1.0)
     assert bench.loop.wakes - wakes <= 3
-    assert time.process_time() - spent < 0.02
+    assert time.process_time() - spent < idle_cpu_s
 
 
 def test_events_are_json_friendly(bench: Bench) -> None:
