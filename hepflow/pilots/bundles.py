@@ -6,7 +6,6 @@ leave what they have in a list and ring. Must never know which engine carries th
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 import pickle
@@ -20,23 +19,18 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol
 
 from hepflow import __version__
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Sink
 from hepflow.model.site import Site
-from hepflow.model.task import Attempt, Call, Outcome, Reason, Resources
+from hepflow.model.task import Attempt, Outcome, Reason, Resources
 from hepflow.pilots.frames import frames_in
 from hepflow.pilots.orders import EVENTS, Order, await_foremen, want_no_more
+from hepflow.pilots.waiting import Shape, Waiting
 
-BUNDLE_S: Final = 0.2
-"""Seconds of work that a bundle holds, as far as that can be known beforehand."""
-MOST: Final = 500
-"""Attempts in a bundle."""
-FIRST_S: Final = 0.02
-"""What an attempt of an unknown kind is taken to last."""
 AHEAD: Final = 2
 """Bundles under way for each that can run: the next is there when one ends."""
 SOON_S, SELDOM_S = 0.1, 2.0
@@ -45,8 +39,6 @@ UNTAKEN_S: Final = 3.0
 """A cancelled attempt that nothing was heard of for so long waits in the engine, and will not run."""
 STUCK_S: Final = 5.0
 """Seconds between two questions whether the engine can do anything at all."""
-
-Shape: TypeAlias = tuple[str, Resources]
 
 
 class Engine(Protocol):
@@ -113,12 +105,8 @@ class Bundles:
         self._tag = f"{time.time():.0f}{secrets.token_hex(2)}"
         self._where = os.uname().nodename
         self._slots = 1
-        self._serial = itertools.count()
         self._numbers = itertools.count()
-        self._waiting: dict[Shape, list[tuple[int, int, Attempt]]] = {}
-        self._dropped: set[str] = set()
-        self._queued: set[str] = set()
-        self._estimates: dict[Shape, float] = {}
+        self._waiting = Waiting()
         self._live: dict[str, Bundle] = {}
         self._bundles: dict[int, Bundle] = {}
         self._started: set[str] = set()
@@ -148,19 +136,12 @@ class Bundles:
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts, and send on as many as are worth it."""
         for attempt in attempts:
-            resources = attempt.task.resources
-            command = attempt.task.command
-            shape = command.function if isinstance(command, Call) else "", resources
-            entry = (-attempt.priority, next(self._serial), attempt)
-            heapq.heappush(self._waiting.setdefault(shape, []), entry)
-            self._queued.add(attempt.id)
+            self._waiting.add(attempt)
         self._dispatch()
 
     def cancel(self, attempts: Collection[str]) -> None:
         """End attempts: those that wait at once, the others where they are."""
-        waiting = self._queued.intersection(attempts)
-        self._queued -= waiting
-        self._dropped |= waiting
+        waiting = self._waiting.drop(attempts)
         if waiting:
             self._sink.put([self._cancelled(name) for name in waiting])
         away = [name for name in attempts if name in self._live]
@@ -212,35 +193,13 @@ class Bundles:
 
     def _dispatch(self) -> None:
         while len(self._bundles) < self._slots * AHEAD:
-            shape = min(self._shapes(), key=lambda shape: self._waiting[shape][0][:2], default=None)
-            if shape is None:
+            taken = self._waiting.take(self._slots)
+            if taken is None:
                 return
-            self._send(shape)
+            self._send(*taken)
 
-    def _shapes(self) -> list[Shape]:
-        """The shapes that something waits of; what was cancelled meanwhile is thrown away."""
-        for shape, queue in list(self._waiting.items()):
-            while queue and queue[0][2].id in self._dropped:
-                self._dropped.discard(heapq.heappop(queue)[2].id)
-            if not queue:
-                del self._waiting[shape]
-        return list(self._waiting)
-
-    def _send(self, shape: Shape) -> None:
-        queue = self._waiting[shape]
-        estimate = self._estimates.get(shape, FIRST_S)
-        share = -(-len(queue) // self._slots)
-        size = max(1, min(int(BUNDLE_S / estimate), share, MOST))
-        attempts: dict[str, Attempt] = {}
-        while queue and len(attempts) < size:
-            attempt = heapq.heappop(queue)[2]
-            if attempt.id in self._dropped:
-                self._dropped.discard(attempt.id)
-                continue
-            self._queued.discard(attempt.id)
-            if attempt.task.memo is not None:
-                attempt = attempt._replace(task=replace(attempt.task, memo=None))
-            attempts[attempt.id] = attempt
+    def _send(self, shape: Shape, taken: Sequence[Attempt]) -> None:
+        attempts = {attempt.id: _bare(attempt) for attempt in taken}
         data = pickle.dumps(list(attempts.values()), pickle.HIGHEST_PROTOCOL)
         number = next(self._numbers)
         order = Order(
@@ -279,7 +238,8 @@ class Bundles:
         error = _error_of(future)
         if error is None:
             ended: list[Any] = pickle.loads(future.result())
-            self._learn(bundle.shape, ended)
+            walls_s = [e.outcome.usage.wall_s for e in ended if isinstance(e, Finished)]
+            self._waiting.learn(bundle.shape, walls_s)
             return self._new(ended)
         left = [name for name in bundle.attempts if self._live.get(name) is bundle]
         lost = self._engine.explain(error)
@@ -304,13 +264,6 @@ class Bundles:
                 self._started.discard(name)
             told.append(event)
         return told
-
-    def _learn(self, shape: Shape, ended: Sequence[ExecutorEvent]) -> None:
-        """How long attempts of a shape last: as the longest of late, so that none waits for others."""
-        walls = [e.outcome.usage.wall_s for e in ended if isinstance(e, Finished)]
-        if walls:
-            before = self._estimates.get(shape, 0.0)
-            self._estimates[shape] = max(*walls, before / 2, 1e-4)
 
     def _cancelled(self, name: str) -> Finished:
         message = "cancelled before it started"
@@ -367,12 +320,18 @@ class Bundles:
         self._asked = now
         fault = self._engine.fault()
         if fault:
-            events = [Rejected(name, fault) for name in [*self._live, *self._queued]]
-            self._waiting.clear()
-            self._queued.clear()
+            waiting = self._waiting.drop(list(self._waiting))
+            events = [Rejected(name, fault) for name in [*self._live, *waiting]]
             self._bundles.clear()
             self._live.clear()
             self._sink.put(events)
+
+
+def _bare(attempt: Attempt) -> Attempt:
+    """An attempt without what never leaves the head."""
+    if attempt.task.memo is None:
+        return attempt
+    return attempt._replace(task=replace(attempt.task, memo=None))
 
 
 def _error_of(future: Future[bytes]) -> BaseException | None:
