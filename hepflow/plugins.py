@@ -28,6 +28,8 @@ BUILTIN: Final = {
         "local": "hepflow.executors.local:LocalExecutor",
         "htcondor": "hepflow_htcondor:HTCondorExecutor",
         "slurm": "hepflow_slurm:SlurmExecutor",
+        "dask": "hepflow_dask:DaskExecutor",
+        "parsl": "hepflow_parsl:ParslExecutor",
     },
     EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
     VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},

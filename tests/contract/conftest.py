@@ -1,8 +1,9 @@
-"""The executors that the contract is held against: add a factory, get the whole suite."""
+"""Every executor that must pass the contract. An adapter adds itself to FACTORIES."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.protocols import Executor
 from hepflow.model.site import Limits, Queue, Site
+from hepflow_dask import DaskExecutor
+from hepflow_htcondor import HTCondorExecutor
+from hepflow_parsl import ParslExecutor
 from hepflow_slurm import SlurmExecutor
 from tests.contract.loop import Loop
 
@@ -44,19 +48,47 @@ def slurm_site(**queue: Any) -> Site:
     )
 
 
-FACTORIES: dict[str, Factory] = {"local": _local, "slurm": _slurm}
+def _htcondor(workdir: Path) -> Executor:
+    settings = {"grace_s": 0.3, "memory_mib": 100, "disk_mib": 10, "getenv": "true"}
+    queue = Queue("all", cpus=4, memory_mib=4096, gpus=2)
+    site = Site("pool", executor="htcondor", settings=settings, queues=(queue,))
+    return HTCondorExecutor(workdir, site=site)
+
+
+def _dask(workdir: Path) -> Executor:
+    return DaskExecutor(workdir, site=replace(SITE, name="dask", executor="dask"))
+
+
+def _parsl(workdir: Path) -> Executor:
+    # A bundle has a worker for itself, so three tasks of half a core need three.
+    settings = {"workers_per_node": 3, "memory_mib": 4096, "gpus": [], "grace_s": 0.3}
+    return ParslExecutor(workdir, site=Site("parsl", executor="parsl", settings=settings))
+
+
+FACTORIES: dict[str, Factory] = {
+    "local": _local,
+    "dask": _dask,
+    "htcondor_stand_in": _htcondor,
+    "parsl": _parsl,
+    "slurm": _slurm,
+}
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
-SERVICES = {"slurm": "slurm"}
+SERVICES = {"htcondor_stand_in": "condor_stand_in", "slurm": "slurm"}
 """The services that executors need, by the names of their fixtures."""
 
 
 @pytest.fixture(params=sorted(FACTORIES))
-def executor_factory(request: pytest.FixtureRequest) -> Factory:
+def executor_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name in SERVICES:
         request.getfixturevalue(SERVICES[name])
-    return FACTORIES[name]
+    return name
+
+
+@pytest.fixture
+def executor_factory(executor_name: str) -> Factory:
+    return FACTORIES[executor_name]
 
 
 @pytest.fixture
