@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +46,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(slurm: Slurm, tmp_path: Path) -> Iterator[Bench]:
-    yield Bench(tmp_path)
+def bench(slurm: Slurm, tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def test_equal_tasks_are_one_array_and_others_another(bench: Bench, slurm: Slurm) -> None:
