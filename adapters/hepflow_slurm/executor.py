@@ -31,7 +31,7 @@ from .asking import Answer, Asker
 from .scripts import Programs, Shape, in_words, job_name, limit_s, script
 from .states import is_passing
 from .submissions import Submission, submissions_in
-from .watching import Watch
+from .watching import Patience, Watch
 
 GATHER_S: Final = 0.1
 """Attempts that come within this time of one another share an array."""
@@ -60,6 +60,8 @@ class SlurmExecutor:
         "grace_s": "seconds a task that must end may take between SIGTERM and SIGKILL; 10, and less than"
         " the cluster's KillWait",
         "requeue": "whether Slurm may start a job again that it has taken away or lost; true",
+        "never_s": "seconds that a job may wait for what the cluster cannot give it, by the reason that Slurm"
+        " gives; 300",
         "patience_s": "seconds that a job's results may take to be seen after its end; 10",
         "unknown_s": "seconds after which a job that Slurm does not know any more is lost; 120",
         "fetch": "scheme of a URL and the words of a command that fetches it on a node, such as"
@@ -80,8 +82,11 @@ class SlurmExecutor:
         self._programs = Programs(python, str(self._workdir / "capsule.pyz"))
         self._requeue = flag(said, "requeue", True)
         self._orders = Orders(site, python, _fetch(said), number(said, "grace_s", 10.0))
-        self._patience_s = number(said, "patience_s", 10.0)
-        self._unknown_s = number(said, "unknown_s", 120.0)
+        self._patience = Patience(
+            number(said, "patience_s", 10.0),
+            number(said, "unknown_s", 120.0),
+            number(said, "never_s", 300.0),
+        )
         self._tag = ""
         self._serial = 0
         self._waiting: dict[Shape, list[Waiting]] = {}
@@ -100,9 +105,7 @@ class SlurmExecutor:
         """Get ready; nothing is asked of Slurm before there is work for it."""
         self._sink = sink
         self._asker = Asker(sink)
-        self._watch = Watch(
-            sink, self._asker, self._site.limits.poll_s, self._patience_s, self._unknown_s
-        )
+        self._watch = Watch(sink, self._asker, self._site.limits.poll_s, self._patience)
         self._watch.freed = self._flush
         self._jobs.mkdir(parents=True, exist_ok=True)
         tag = self._workdir / "tag"

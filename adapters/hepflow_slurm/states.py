@@ -29,8 +29,19 @@ ENDED: Final = {
 }
 """The states of a job that is over, and why an attempt in it that left no result ended."""
 
-STUCK: Final = ("launch failed requeued held", "launch_failed_requeued_held", "JobHeldAdmin")
-"""Why a job waits that will never start by itself."""
+STUCK: Final = ("launch failed requeued held", "launch_failed_requeued_held")
+"""Why a job waits that was started in vain and will not be started again."""
+
+NEVER: Final = frozenset({
+    "AccountNotAllowed", "AssocMaxCpuPerJobLimit", "AssocMaxGRESPerJob", "AssocMaxMemPerJob",
+    "AssocMaxNodePerJobLimit", "AssocMaxWallDurationPerJobLimit", "BadConstraints", "InvalidAccount",
+    "InvalidQOS", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit",
+    "QOSMaxCpuPerJobLimit", "QOSMaxGRESPerJob", "QOSMaxMemoryPerJob", "QOSMaxNodePerJobLimit",
+    "QOSMaxWallDurationPerJobLimit", "QOSMinCpuNotSatisfied", "QOSMinGRES", "QOSMinMemory",
+    "QOSNotAllowed", "ReservationDeleted",
+})  # fmt: skip
+"""Why a job waits that asks for what it cannot get here. Slurm takes such jobs, lest the cluster be changed
+for them. (Job reason codes, squeue's manual page.)"""
 
 MEMORY_SIGNS: Final = ("exceeded memory limit", "oom-kill", "oom_kill", "Out Of Memory")
 """What Slurm writes into a job's log when it ended it for its memory."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from hepflow.capsule.report import last_line
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Started
@@ -24,6 +24,7 @@ from .states import (
     ACCOUNT_FORMAT,
     ENDED,
     MEMORY_SIGNS,
+    NEVER,
     QUEUE_FORMAT,
     STUCK,
     Witness,
@@ -47,6 +48,20 @@ OWN_WORD: Final = {"CANCELLED": "cancelled in Slurm", "TIMEOUT": "the job's time
 Known = Mapping[str, Witness]
 
 
+class Patience(NamedTuple):
+    """Seconds that pass before a job is judged by what Slurm says.
+
+    Args:
+        results_s: that results may take to be seen after their job's end.
+        unknown_s: that a job may be unknown.
+        never_s: that it may wait for what it cannot get.
+    """
+
+    results_s: float
+    unknown_s: float
+    never_s: float
+
+
 class Watch:
     """Watches submissions until each of their attempts has an end.
 
@@ -54,24 +69,21 @@ class Watch:
         sink: the runner's loop.
         asker: runs commands.
         poll_s: seconds between two questions; 0 for our own choice.
-        patience_s: how long results may take to be seen after their job's end.
-        unknown_s: how long a job may be unknown to Slurm before it is given up.
+        patience: how long it waits before it judges.
     """
 
-    def __init__(
-        self, sink: Sink, asker: Asker, poll_s: float, patience_s: float, unknown_s: float
-    ) -> None:
+    def __init__(self, sink: Sink, asker: Asker, poll_s: float, patience: Patience) -> None:
         self.freed: Callable[[], None] = lambda: None
         self._sink = sink
         self._asker = asker
         self._fixed_poll_s = poll_s
-        self._patience_s = patience_s
-        self._unknown_s = unknown_s
+        self._patience = patience
         self._submissions: list[Submission] = []
         self._by_attempt: dict[str, Submission] = {}
         self._cancelled: set[str] = set()
         self._held: dict[str, tuple[Finished, float]] = {}
         self._unknown: dict[str, float] = {}
+        self._waiting_in_vain: dict[str, float] = {}
         self._before: Known = {}
         self._look_s = SHORTEST_LOOK_S
         self._poll_s = SHORTEST_POLL_S
@@ -271,7 +283,7 @@ class Watch:
                     continue
                 if witness is None:
                     since = self._unknown.setdefault(handle, now)
-                    if now - since > self._unknown_s:
+                    if now - since > self._patience.unknown_s:
                         message = f"Slurm knows nothing of its job {handle} (any more)"
                         events += [self._lost(name, Reason.NODE, message) for name in left]
                     elif submission.job:
@@ -293,7 +305,7 @@ class Watch:
                     reason, message = ENDED[witness.state], OWN_WORD[witness.state]
                     outcome = replace(event.outcome, reason=reason, message=message)
                     yield Finished(name, outcome)
-                elif witness.state != "COMPLETING" or now - since > self._patience_s:
+                elif witness.state != "COMPLETING" or now - since > self._patience.results_s:
                     yield _end(event)
         left = [name for name in names if name not in self._held]
         if not left:
@@ -301,18 +313,33 @@ class Watch:
         handle = submission.handle(element)
         if not witness.is_over:
             submission.over.pop(element, None)
-            if witness.why in STUCK:
-                message = f"job {handle} will not start: {witness.why}"
-                self._asker.ask(["scancel", "--quiet", handle], lambda _answer: None)
-                yield from [self._lost(name, Reason.NODE, message) for name in left]
+            yield from self._not_started(submission, handle, left, witness, now)
             return
         since = submission.over.setdefault(element, now)
         unseen = [name for name in left if name not in self._cancelled]
-        if unseen and now - since < self._patience_s:
-            self._poll_at = min(self._poll_at, since + self._patience_s)
+        if unseen and now - since < self._patience.results_s:
+            self._poll_at = min(self._poll_at, since + self._patience.results_s)
             return
         for name in left:
             yield self._without_result(submission, element, name, witness, name == left[0])
+
+    def _not_started(
+        self, submission: Submission, handle: str, names: list[str], witness: Witness, now: float
+    ) -> Iterator[Finished | Lost]:
+        """The end of a job's attempts that waits in vain; nothing while there is hope."""
+        asked = submission.asked or "what it asks for"
+        message = f"job {handle} of {asked} will not start: {witness.why}"
+        if witness.why in STUCK:
+            yield from [self._lost(name, Reason.NODE, message) for name in names]
+        elif witness.why in NEVER:
+            since = self._waiting_in_vain.setdefault(handle, now)
+            if now - since < self._patience.never_s:
+                return
+            yield from [Finished(name, Outcome(Reason.REJECTED, message)) for name in names]
+        else:
+            self._waiting_in_vain.pop(handle, None)
+            return
+        self._asker.ask(["scancel", "--quiet", handle], lambda _answer: None)
 
     def _without_result(
         self, submission: Submission, element: int, name: str, witness: Witness, first: bool

@@ -40,6 +40,9 @@ LOOK_S = 1.0
 
 BEAT_S = 30.0
 
+HEARD_S = 0.1
+"""A batch system tells a program and its capsule to end one after the other: seconds in between."""
+
 LIMIT_NEAR_S = 30.0
 """Told to end so shortly before the job's time limit or later, that limit is why."""
 
@@ -181,10 +184,7 @@ class Capsule:
         """See to one that runs: its limit, whether its end is wanted, what it uses."""
         job, entry = running.job, running.entry
         if self.told_to_end and not job.verdict:
-            spent, limit = now - self.began, self.order.limit_s
-            self._end(
-                running, "time limit" if limit and spent > limit - LIMIT_NEAR_S else "pre-empted"
-            )
+            self._end(running, self._why_told(now))
         if now >= self._limit(running):
             self._end(running, "time limit")
         if now >= running.kill_at:
@@ -199,6 +199,11 @@ class Capsule:
             running.beat_at = now + BEAT_S
         if not job.verdict and os.path.exists(self.order.path(entry, ".cancel")):
             self._end(running, "cancelled")
+
+    def _why_told(self, now: float) -> str:
+        """The verdict of a task that must end because the batch system says so."""
+        spent, limit = now - self.began, self.order.limit_s
+        return "time limit" if limit and spent > limit - LIMIT_NEAR_S else "pre-empted"
 
     def _end(self, running: Running, verdict: str) -> None:
         running.job.verdict = verdict
@@ -218,7 +223,18 @@ class Capsule:
             running = self.live.pop(pid)
             running.job.measured(spent, running.peak_bytes)
             running.job.lane.job = None
-            self._conclude(running, exit_code(status))
+            code = exit_code(status)
+            if not running.job.verdict and self._was_told(running, code):
+                running.job.verdict = self._why_told(time.monotonic())
+            self._conclude(running, code)
+
+    def _was_told(self, running: Running, code: int) -> bool:
+        """Whether it ended because it was told to; it may have heard that before us."""
+        deadline = time.monotonic() + HEARD_S
+        if has_failed(running.job, code) or running.entry.paths:
+            while not self.told_to_end and time.monotonic() < deadline:
+                time.sleep(HEARD_S / 10)
+        return self.told_to_end
 
     def _conclude(self, running: Running, code: int) -> None:
         entry, job = running.entry, running.job

@@ -38,7 +38,7 @@ def _slurm(workdir: Path) -> Executor:
 def slurm_site(**queue: Any) -> Site:
     """The cluster that tests start, as a site."""
     whole = {"partition": "main", "cpus": 4, "gpus": 2, "memory_mib": 4000, "array": 500, **queue}
-    settings = {"grace_s": 0.5, "patience_s": 2}
+    settings = {"grace_s": 0.5, "patience_s": 2, "never_s": 1}
     return Site(
         "slurm",
         executor="slurm",
