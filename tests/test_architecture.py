@@ -41,6 +41,7 @@ FLOORS: dict[str, set[str]] = {
         "recipe.units",
     },
     "wire": {"model", "capsule"},
+    "batch": {"model", "capsule", "wire"},
     "executors": {"model", "capsule", "wire"},
     # On a worker, tasks mean what they mean here because the local executor runs them there.
     "pilots": {"hepflow", "model", "executors", "runner.loop"},
@@ -73,7 +74,13 @@ FLOORS: dict[str, set[str]] = {
 }
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
-ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule", "hepflow.pilots", "hepflow.wire"}
+ADAPTERS_MAY_IMPORT = {
+    "hepflow.model",
+    "hepflow.batch",
+    "hepflow.capsule",
+    "hepflow.pilots",
+    "hepflow.wire",
+}
 
 VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli"}
 """A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,

@@ -39,8 +39,5 @@ def _call(path: str, number: int, answer: str) -> None:
     """Make one call, with nothing of hepflow's in the function's way."""
     order = orders.read(path)
     call = next(entry.call for entry in order.entries if entry.number == number)
-    sys.path[:1] = call["path"]
-    sys.argv[1:] = []
-    for name in [name for name in sys.modules if name.partition(".")[0] == "hepflow"]:
-        del sys.modules[name]
+    calling.forget_ourselves(call["path"])
     calling.answer(call, answer)

@@ -7,9 +7,15 @@ import os
 import select
 import signal
 import time
+from functools import partial
 
 from hepflow.capsule.bringing import Carrier, Unfetched
-from hepflow.capsule.calling import outcome_of
+from hepflow.capsule.calling import (
+    answer_in_fork,
+    can_fork,
+    know_installed_packages,
+    outcome_of,
+)
 from hepflow.capsule.job import (
     PARTS,
     Job,
@@ -26,11 +32,11 @@ from hepflow.capsule.measuring import resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
 from hepflow.capsule.report import encode, last_line, oom_kills, result_line, signal_name
-from hepflow.capsule.spawning import ARGV, Spawner, fork
+from hepflow.capsule.spawning import ARGV, CALLED, Spawner, fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
-    pass
+    from typing import Any
 
 TELL_AFTER_S = 0.3
 """A task that runs longer says so; of shorter ones only the end is news."""
@@ -83,6 +89,7 @@ class Capsule:
         self.live: "dict[int, Running]" = {}
         self.kills_before = oom_kills()
         self.told_to_end = False
+        self.knows_packages = False
         self.wake_out, wake_in = os.pipe()
         for descriptor in (self.wake_out, wake_in):
             os.set_blocking(descriptor, False)
@@ -142,12 +149,7 @@ class Capsule:
             self.spawner.learn(0, task[3], setting.apart == CONFINED)
             task[3] = self.spawner.envs[0]
             if entry.call:
-                python = entry.call["python"]
-                answer = f"{self.scratch}/{entry.number}.call"
-                task[1], task[2] = (
-                    ARGV,
-                    [python, *self.words, "call", self.path, str(entry.number), answer],
-                )
+                task[1], task[2] = self._calling(entry, task[3])
             restored = [path for path in entry.paths if os.path.lexists(f"{entry.kept}/{path}")]
             if restored:
                 more = [[f"{entry.kept}/{path}", path, 1] for path in restored]
@@ -158,6 +160,18 @@ class Capsule:
             self._keep(entry, "could not be started", str(fault))
         else:
             self.live[job.pid] = Running(entry, job)
+
+    def _calling(self, entry: Entry, env: "dict[bytes, bytes]") -> "tuple[int, Any]":
+        """How a Python call is made, and by what."""
+        python = entry.call["python"]
+        answer = f"{self.scratch}/{entry.number}.call"
+        if not can_fork(self.spawner.find(python, os.fsdecode(env.get(b"PATH", b""))), env):
+            words = [python, *self.words, "call", self.path, str(entry.number), answer]
+            return ARGV, words
+        if not self.knows_packages:
+            self.knows_packages = True
+            know_installed_packages()
+        return CALLED, partial(answer_in_fork, entry.call, answer)
 
     # --- meanwhile --------------------------------------------------------------------------------
 

@@ -62,8 +62,8 @@ class Asker:
         Args:
             output: where its standard output goes, if it must outlive this process.
         """
-        said = output or tempfile.TemporaryFile()
-        complained = tempfile.TemporaryFile()
+        said = output or tempfile.TemporaryFile()  # noqa: SIM115 - closed when the command has ended
+        complained = tempfile.TemporaryFile()  # noqa: SIM115
         ended, end = os.pipe()
         try:
             process = subprocess.Popen(
