@@ -21,6 +21,12 @@ if TYPE_CHECKING:  # what only a checker reads, no worker process need load
 
 CO_VARKEYWORDS = 8
 
+HEEDED = {b"PYTHONPATH", b"PYTHONUNBUFFERED", b"PYTHONDONTWRITEBYTECODE"}
+"""Variables of Python's that a fork of the capsule can still follow."""
+
+COMMON = ("datetime", "enum", "inspect", "pathlib", "random", "subprocess", "tempfile", "typing")
+"""Modules that most Python programs load: a capsule loads them once for all its calls."""
+
 
 class Fault(Exception):
     """Why a call failed, as the reason and one sentence."""
@@ -227,8 +233,8 @@ def can_fork(program: str, env: "dict[bytes, bytes]") -> bool:
         program: the interpreter that is asked for.
         env: the call's variables; Python reads some of them only when it starts.
     """
-    told = [name for name in env if name.startswith(b"PYTHON") and name != b"PYTHONPATH"]
-    return program == sys.executable and not told
+    told = {name for name in env if name.startswith(b"PYTHON")}
+    return program == sys.executable and told <= HEEDED
 
 
 def answer_in_fork(call: "dict[str, Any]", path: str, env: "dict[bytes, bytes]") -> None:
@@ -244,6 +250,9 @@ def answer_in_fork(call: "dict[str, Any]", path: str, env: "dict[bytes, bytes]")
     os.environ.update((os.fsdecode(name), os.fsdecode(value)) for name, value in env.items())
     searched = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     forget_ourselves([*call["path"], *searched])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    if os.environ.get("PYTHONUNBUFFERED") and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         answer(call, path)
         for thread in threading.enumerate():
@@ -267,6 +276,8 @@ def know_installed_packages() -> None:
     """A capsule is started without them, for it needs none and they take time."""
     import site
 
+    for name in COMMON:
+        importlib.import_module(name)
     if sys.flags.no_site:
         site.main()
         own = site.getusersitepackages()

@@ -74,6 +74,11 @@ FACTORIES: dict[str, Factory] = {
 }
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
+PACKED: dict[str, Factory] = {
+    "slurm": lambda workdir: SlurmExecutor(workdir, site=slurm_site(pack=250)),
+}
+"""The same for thousands of short tasks, where the system below starts a few tens of jobs a second."""
+
 SERVICES = {"htcondor_stand_in": "condor_stand_in", "slurm": "slurm"}
 """The services that executors need, by the names of their fixtures."""
 
@@ -92,6 +97,11 @@ def executor_factory(executor_name: str) -> Factory:
 
 
 @pytest.fixture
+def packed_factory(executor_name: str) -> Factory:
+    return PACKED.get(executor_name, FACTORIES[executor_name])
+
+
+@pytest.fixture
 def loop() -> Loop:
     return Loop()
 
@@ -99,6 +109,14 @@ def loop() -> Loop:
 @pytest.fixture
 def executor(executor_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
     made = executor_factory(tmp_path / "executor")
+    made.start(loop)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def packed_executor(packed_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
+    made = packed_factory(tmp_path / "packed")
     made.start(loop)
     yield made
     made.close()
