@@ -140,15 +140,35 @@ def signal_name(number: int) -> str:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has ended on this machine for want of memory; -1 if unknown."""
-    try:
-        with open("/proc/vmstat", "rb") as file:
-            for line in file:
-                if line.startswith(b"oom_kill "):
-                    return int(line.split()[1])
-    except OSError:
-        pass
+    """How many processes the kernel has ended here for want of memory; -1 if unknown.
+
+    Here is our own control group, where there is one: others on this node are no business of ours.
+    """
+    for path in [*_counters(), "/proc/vmstat"]:
+        try:
+            with open(path, "rb") as file:
+                for line in file:
+                    if line.startswith(b"oom_kill "):
+                        return int(line.split()[1])
+        except OSError:
+            pass
     return -1
+
+
+def _counters() -> "list[str]":
+    """Where control groups of version 1 and 2 count them (kernel: admin-guide/cgroup-v1, cgroup-v2)."""
+    found = []
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _number, kinds, path = line.rstrip("\n").split(":", 2)
+                if kinds == "memory":
+                    found.append(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
+                elif not kinds and path != "/":
+                    found.append(f"/sys/fs/cgroup{path}/memory.events")
+    except (OSError, ValueError):
+        pass
+    return found
 
 
 def memory_verdict(peak_bytes: int, asked_mib: int, kills_before: int) -> str:
