@@ -48,6 +48,8 @@ SETTINGS: Final = {
     "unknown_s": "seconds after which a job that the batch system does not know any more is lost; 120",
     "never_s": "seconds that a job may wait for what the cluster cannot give it, by the reason that it is"
     " said to wait for; 300",
+    "silent_s": "seconds that a running task may give no sign of life before its job is ended and it runs"
+    " elsewhere; 600, and capsules give one every 30",
     "fetch": "scheme of a URL and the words of a command that fetches it on a node, such as"
     " [root, xrdcp, '{url}', '{path}']; one list for each",
 }
@@ -87,6 +89,7 @@ class Jobs:
             number(said, "patience_s", 10.0),
             number(said, "unknown_s", 120.0),
             number(said, "never_s", 300.0),
+            number(said, "silent_s", 600.0),
         )
         self._tag = ""
         self._serial = 0

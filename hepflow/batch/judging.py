@@ -23,11 +23,13 @@ class Patience(NamedTuple):
         results_s: that results may take to be seen after their job's end.
         unknown_s: that a job may be unknown.
         never_s: that it may wait for what it cannot get.
+        silent_s: that a task in a running job may give no sign of life.
     """
 
     results_s: float
     unknown_s: float
     never_s: float
+    silent_s: float
 
 
 class Judge:
@@ -91,6 +93,8 @@ class Judge:
         if witness.state not in self._hooks.ended:
             submission.over.pop(element, None)
             yield from self._of_waiting(submission, handle, left, witness, now)
+            if witness.state == "RUNNING":
+                yield from self._of_silent(submission, handle, left, witness.node, now)
             return
         since = submission.over.setdefault(element, now)
         due = since + self._patience.results_s
@@ -125,6 +129,15 @@ class Judge:
             self._in_vain.pop(handle, None)
         elif now - self._in_vain.setdefault(handle, now) >= self._patience.never_s:
             yield from [Finished(name, Outcome(Reason.REJECTED, message)) for name in names]
+
+    def _of_silent(
+        self, submission: Submission, handle: str, names: list[str], node: str, now: float
+    ) -> Iterator[Finished | Lost]:
+        """The end of all in a job whose capsule has fallen silent: its node hangs, or its files do."""
+        patience_s = self._patience.silent_s
+        if any(submission.silence_s(name, now) > patience_s for name in names):
+            message = f"job {handle} on {node} has given no sign of life for {patience_s:g} s"
+            yield from [self._lost(name, Reason.NODE, message) for name in names]
 
     def _without_result(
         self,

@@ -64,6 +64,7 @@ class Submission:
     open: dict[str, int] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
     over: dict[int, float] = field(default_factory=dict)
+    _heard: dict[str, tuple[int, float]] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
 
@@ -118,6 +119,17 @@ class Submission:
         for name in self.open:
             found.setdefault(self._places[name], []).append(name)
         return found
+
+    def silence_s(self, attempt: str, now: float) -> float:
+        """Seconds since an attempt's last sign of life; by our own clock, for nodes have others."""
+        try:
+            stamp = os.stat(self.folder / "results" / f"{self.open[attempt]}.beat").st_mtime_ns
+        except OSError:
+            return 0.0  # it has given none yet, and need not
+        before = self._heard.get(attempt)
+        if before is None or before[0] != stamp:
+            self._heard[attempt] = before = stamp, now
+        return now - before[1]
 
     def log(self, element: int) -> str:
         """What the batch system and the capsule had to say in one of the jobs; empty where it is not readable."""

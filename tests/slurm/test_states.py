@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hepflow.model.task import Outcome, Reason
 from hepflow_slurm.hooks import SLURM
 from hepflow_slurm.states import read_accounts, read_job, read_queue
 
-PATIENCE = Patience(results_s=2.0, unknown_s=120.0, never_s=300.0)
+PATIENCE = Patience(results_s=2.0, unknown_s=120.0, never_s=300.0, silent_s=600.0)
 BEGAN, NOT = True, False
 
 
@@ -143,6 +144,26 @@ def test_a_job_that_slurm_does_not_know_is_lost_after_a_while_and_not_before() -
     assert list(judge.of_unknown("12", ["step#1"], 119.0)) == []
     (event,) = judge.of_unknown("12", ["step#1"], 121.0)
     assert event == Lost("step#1", Reason.NODE, "Slurm knows nothing of its job 12 (any more)")
+
+
+def test_a_running_job_that_has_fallen_silent_is_given_up(tmp_path: Path) -> None:
+    submission = Submission(tmp_path, "step.tag-1", [["step#1", "step#2"]], Queue("main"), "12")
+    (tmp_path / "results").mkdir()
+    beat = tmp_path / "results" / "0.beat"
+    judge = Judge(SLURM, PATIENCE, ())
+
+    def ends_at(now: float, state: str = "RUNNING") -> list[object]:
+        witness = Witness("", state, "node1")
+        return [*judge.of_job(submission, 0, "12", ["step#1", "step#2"], witness, now)]
+
+    assert ends_at(0.0) == ends_at(1e4) == []  # none has begun
+    beat.touch()
+    assert ends_at(1e4) == ends_at(1e4 + 599) == []
+    os.utime(beat, (1, 1))
+    assert ends_at(1e4 + 700) == ends_at(1e4 + 1299) == []
+    assert ends_at(1e4 + 1301, "SUSPENDED") == []
+    message = "job 12 on node1 has given no sign of life for 600 s"
+    assert ends_at(1e4 + 1301) == [Lost(f"step#{n}", Reason.NODE, message) for n in (1, 2)]
 
 
 # --- reading --------------------------------------------------------------------------------------
