@@ -54,6 +54,7 @@ SLURM: Final = Hooks(
     handle=_handle,
     script=script,
     array=1000,  # Slurm's own MaxArraySize is 1001
+    longest_name=80,
     cancel=("scancel", "--quiet"),
     queue=Question(_queue, read_queue),
     # Accounting may be off, or late.

@@ -92,6 +92,7 @@ class Hooks:
         handle: what the system calls one job: the number, the place in its array, and how many are in it.
         script: the text of a submit file.
         array: most tasks of an array where the site does not say.
+        longest_name: characters of a job's name.
         cancel: the command that the handles of jobs to end are added to.
         queue: the question that is asked again and again.
         archive: questions about jobs that the queue does not show any more, in this order.
@@ -109,6 +110,7 @@ class Hooks:
     handle: Callable[[str, int, int], str]
     script: Callable[[Paper], str]
     array: int
+    longest_name: int
     cancel: tuple[str, ...]
     queue: Question
     archive: tuple[Question, ...]

@@ -211,7 +211,11 @@ class Jobs:
             elements = self._elements(shape, waiting)[: self._most_of_array(shape)]
             names = [[attempt.id for attempt, _ in element] for element in elements]
             folder = self._jobs / "1"
-            texts.append(self._script(shape, names, folder, job_name("TAG", 1, names[0])))
+            texts.append(
+                self._script(
+                    shape, names, folder, job_name("TAG", 1, names[0], self._hooks.longest_name)
+                )
+            )
         return "\n".join(texts)
 
     # --- submitting -------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ class Jobs:
         self._serial += 1
         folder = self._jobs / str(self._serial)
         names = [[attempt.id for attempt, _ in element] for element in elements]
-        name = job_name(self._tag, self._serial, names[0])
+        name = job_name(self._tag, self._serial, names[0], self._hooks.longest_name)
         submission = Submission(folder, name, names, self._queue(shape))
         limit = limit_s(submission.queue, shape.resources, max(map(len, elements)))
         orders, count = [], 0

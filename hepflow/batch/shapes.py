@@ -16,8 +16,6 @@ from hepflow.wire.bundle import START
 SLACK_S: Final = 30.0
 """A job may take so much longer than its tasks: the capsule ends them, not Slurm."""
 
-LONGEST_NAME: Final = 60
-
 
 class Shape(NamedTuple):
     """What is equal for all tasks of one array."""
@@ -36,10 +34,18 @@ def limit_s(site_queue: Queue, resources: Resources, tasks: int) -> float:
     return 60.0 * math.ceil((min(wanted, longest) if longest else wanted) / 60)
 
 
-def job_name(tag: str, serial: int, attempts: Sequence[str]) -> str:
-    """A job's name, by which it is found again: it begins like its first attempt's id."""
-    step = re.split(r"[\[#]", attempts[0])[0]
-    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step)[:LONGEST_NAME]}.{tag}-{serial}"
+def job_name(tag: str, serial: int, attempts: Sequence[str], longest: int) -> str:
+    """A job's name, by which it is found again: it begins like its first attempt's id.
+
+    Args:
+        tag, serial: of the executor's folder, and of the submission there.
+        longest: characters it may have.
+    """
+    step = re.sub(r"[^A-Za-z0-9_.-]", "_", re.split(r"[\[#]", attempts[0])[0])
+    mark = f".{tag}-{serial}"
+    # Some systems want a letter first.
+    start = step if step[:1].isalpha() else f"h{step}"
+    return start[: max(1, longest - len(mark))] + mark
 
 
 def in_words(shape: Shape) -> str:

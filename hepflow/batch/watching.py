@@ -195,7 +195,9 @@ class Watch:
         if self._asking or self._closed or not self._submissions:
             return
         self._asking = True
-        jobs = [submission.job for submission in self._submissions if submission.job]
+        # Of jobs whose number is not known yet, the name is asked for among all.
+        jobs = [submission.job for submission in self._submissions if submission.was_sent]
+        jobs = jobs if all(jobs) else []
         self._asker.ask(self._hooks.queue.words(jobs), self._queue_said)
 
     def _queue_said(self, answer: Answer) -> None:
