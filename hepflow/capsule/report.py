@@ -8,9 +8,9 @@ exit code, stdout, stderr]`` with trailing empty parts left out. The very same l
 journal first and to the head afterwards, so that a head that was killed loses nothing.
 """
 
-import json
 import os
-import signal
+
+from hepflow.capsule.light import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
@@ -23,8 +23,6 @@ SHORT = 64 << 10
 """Bytes of printed text that a result carries whole; of longer text only the two ends."""
 
 HEAD, TAIL = 16 << 10, 47 << 10
-
-encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def result_line(
@@ -133,6 +131,8 @@ def last_line(text: str) -> str:
 
 
 def signal_name(number: int) -> str:
+    import signal
+
     try:
         return signal.Signals(number).name
     except ValueError:

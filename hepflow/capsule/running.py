@@ -5,17 +5,9 @@ One thread, one loop. Plain standard library for Python 3.6. Must never know whi
 
 import os
 import select
-import signal
 import time
-from functools import partial
 
 from hepflow.capsule.bringing import Carrier, Unfetched
-from hepflow.capsule.calling import (
-    answer_in_fork,
-    can_fork,
-    know_installed_packages,
-    outcome_of,
-)
 from hepflow.capsule.job import (
     PARTS,
     Job,
@@ -28,10 +20,11 @@ from hepflow.capsule.job import (
     has_failed,
     signal_group,
 )
+from hepflow.capsule.light import encode, signal
 from hepflow.capsule.measuring import resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
-from hepflow.capsule.report import encode, last_line, oom_kills, result_line, signal_name
+from hepflow.capsule.report import last_line, oom_kills, result_line, signal_name
 from hepflow.capsule.spawning import ARGV, CALLED, Spawner, fork
 
 TYPE_CHECKING = False
@@ -163,15 +156,17 @@ class Capsule:
 
     def _calling(self, entry: Entry, env: "dict[bytes, bytes]") -> "tuple[int, Any]":
         """How a Python call is made, and by what."""
+        from hepflow.capsule import calling
+
         python = entry.call["python"]
         answer = f"{self.scratch}/{entry.number}.call"
-        if not can_fork(self.spawner.find(python, os.fsdecode(env.get(b"PATH", b""))), env):
+        if not calling.can_fork(self.spawner.find(python, os.fsdecode(env.get(b"PATH", b""))), env):
             words = [python, *self.words, "call", self.path, str(entry.number), answer]
             return ARGV, words
         if not self.knows_packages:
             self.knows_packages = True
-            know_installed_packages()
-        return CALLED, partial(answer_in_fork, entry.call, answer)
+            calling.know_installed_packages()
+        return CALLED, lambda env: calling.answer_in_fork(entry.call, answer, env)
 
     # --- meanwhile --------------------------------------------------------------------------------
 
@@ -279,8 +274,10 @@ class Capsule:
 
     def _called(self, running: Running, code: int, printed: "tuple[str, str]") -> bytes:
         """The result of a Python call, by what it left to say."""
+        from hepflow.capsule import calling
+
         entry, job = running.entry, running.job
-        answer = outcome_of(f"{self.scratch}/{entry.number}.call")
+        answer = calling.outcome_of(f"{self.scratch}/{entry.number}.call")
         if answer is None:
             reason, line = failed(job, code, printed, self.kills_before)
             if reason == "out of memory":

@@ -6,8 +6,8 @@ is made is up to whoever starts many of them. Must never know lanes, results or 
 
 import errno
 import os
-import signal
 
+from hepflow.capsule.light import signal
 from hepflow.capsule.placing import DUPLICATED, OPENED
 
 TYPE_CHECKING = False
