@@ -15,6 +15,7 @@ from hepflow.model.site import Limits, Queue, Site
 from hepflow_dask import DaskExecutor
 from hepflow_htcondor import HTCondorExecutor
 from hepflow_parsl import ParslExecutor
+from hepflow_pbs import PBSExecutor
 from hepflow_slurm import SlurmExecutor
 from tests.contract.loop import Loop
 
@@ -48,6 +49,23 @@ def slurm_site(**queue: Any) -> Site:
     )
 
 
+def _pbs(workdir: Path) -> Executor:
+    return PBSExecutor(workdir, site=pbs_site())
+
+
+def pbs_site(flavour: str = "torque", **queue: Any) -> Site:
+    """The stand-in for PBS, as a site."""
+    whole = {"partition": "main", "cpus": 8, "gpus": 2, "memory_mib": 4000, "array": 500, **queue}
+    settings = {"grace_s": 0.5, "patience_s": 2, "never_s": 1, "flavour": flavour}
+    return Site(
+        "pbs",
+        executor="pbs",
+        queues=(Queue("main", **whole),),
+        limits=Limits(poll_s=0.5),
+        settings=settings,
+    )
+
+
 def _htcondor(workdir: Path) -> Executor:
     settings = {"grace_s": 0.3, "memory_mib": 100, "disk_mib": 10, "getenv": "true"}
     queue = Queue("all", cpus=4, memory_mib=4096, gpus=2)
@@ -70,16 +88,22 @@ FACTORIES: dict[str, Factory] = {
     "dask": _dask,
     "htcondor_stand_in": _htcondor,
     "parsl": _parsl,
+    "pbs_stand_in": _pbs,
     "slurm": _slurm,
 }
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
 PACKED: dict[str, Factory] = {
+    "pbs_stand_in": lambda workdir: PBSExecutor(workdir, site=pbs_site(pack=250)),
     "slurm": lambda workdir: SlurmExecutor(workdir, site=slurm_site(pack=250)),
 }
 """The same for thousands of short tasks, where the system below starts a few tens of jobs a second."""
 
-SERVICES = {"htcondor_stand_in": "condor_stand_in", "slurm": "slurm"}
+SERVICES = {
+    "htcondor_stand_in": "condor_stand_in",
+    "pbs_stand_in": "pbs_stand_in",
+    "slurm": "slurm",
+}
 """The services that executors need, by the names of their fixtures."""
 
 
