@@ -4,7 +4,8 @@ Plain standard library for Python 3.6. Owns the
 spelling of results on the wire; must never know the head, a process or a folder's content.
 
 A result is one line of JSON, ``[0, id, reason, [started, wall, cpu, peak], values, files, message,
-exit code, stdout, stderr]`` with trailing empty parts left out. The very same line goes to the
+exit code, stdout, stderr]`` with trailing empty parts left out; a task with accelerators has two figures
+more in the first list, their work and their memory. The very same line goes to the
 journal first and to the head afterwards, so that a head that was killed loses nothing.
 """
 

@@ -21,7 +21,7 @@ from hepflow.capsule.job import (
     signal_group,
 )
 from hepflow.capsule.light import encode, signal
-from hepflow.capsule.measuring import resident_bytes
+from hepflow.capsule.measuring import Gpus, resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
 from hepflow.capsule.report import last_line, oom_kills, result_line, signal_name
@@ -57,6 +57,7 @@ class Running:
         self.look_at = job.clock + TELL_AFTER_S
         self.beat_at = 0.0
         self.kill_at = float("inf")
+        self.gpus: "Gpus | None" = None
 
 
 class Capsule:
@@ -152,7 +153,17 @@ class Capsule:
         except (Unstarted, Unfetched, OSError, ValueError) as fault:
             self._keep(entry, "could not be started", str(fault))
         else:
-            self.live[job.pid] = Running(entry, job)
+            self.live[job.pid] = running = Running(entry, job)
+            devices = os.fsdecode(task[3].get(b"CUDA_VISIBLE_DEVICES", b""))
+            if devices:
+                running.gpus = self._gpus(devices, entry)
+
+    def _gpus(self, devices: str, entry: Entry) -> "Gpus | None":
+        """The watch on a task's accelerators; nothing where nobody can tell."""
+        try:
+            return Gpus(devices, f"{self.scratch}/{entry.number}.gpus", self.spawner)
+        except OSError:
+            return None
 
     def _calling(self, entry: Entry, env: "dict[bytes, bytes]") -> "tuple[int, Any]":
         """How a Python call is made, and by what."""
@@ -231,6 +242,8 @@ class Capsule:
             _pid, status, spent = os.wait4(pid, 0)
             running = self.live.pop(pid)
             running.job.measured(spent, running.peak_bytes)
+            if running.gpus is not None:
+                running.job.usage += running.gpus.end(running.job.usage[1])
             running.job.lane.job = None
             code = exit_code(status)
             if not running.job.verdict and self._was_told(running, code):

@@ -196,6 +196,26 @@ def test_wall_processor_time_and_memory_count_the_children(node: Node) -> None:
     assert outcome.usage.peak_bytes >= 160 << 20
 
 
+def test_what_accelerators_do_is_asked_of_nvidia_smi(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A made-up one: two cards, at 50 % and 100 %, the memory of the second not told at first."""
+    fake = tmp_path / "bin" / "nvidia-smi"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n'
+        "printf '50, 100\\n100, [N/A]\\n'\nprintf '50, 1000\\n100, 2000\\n'\nexec sleep 100\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    busy = shell("sleep 0.3", env={"CUDA_VISIBLE_DEVICES": "0,3"})
+    with_gpus, without = node.run(busy, shell("true"))
+    assert "--id=0,3" in (tmp_path / "asked").read_text()
+    assert with_gpus.usage.gpu_peak_bytes == 3000 << 20
+    assert with_gpus.usage.gpu_s > with_gpus.usage.wall_s
+    assert (without.usage.gpu_s, without.usage.gpu_peak_bytes) == (0, 0)
+
+
 def test_a_task_over_its_time_is_ended_and_the_next_one_runs(node: Node) -> None:
     slow, quick = node.run(
         shell("sleep 1000", resources=Resources(walltime_s=0.2)), shell("echo done")

@@ -197,5 +197,11 @@ def test_without_cgroups_too_much_memory_reads_as_a_launch_failure() -> None:
     assert (handle, witness.state, witness.node) == ("13_0", "OUT_OF_MEMORY", "n2")
 
 
+def test_one_question_asks_for_all_jobs_however_many_there_are() -> None:
+    assert SLURM.queue.words([]) == SLURM.queue.words([str(n) for n in range(1000)])
+    accounts, _controller = SLURM.archive
+    assert accounts.words(["7", "9"])[-1] == "--jobs=7,9"
+
+
 def test_no_answer_says_nothing() -> None:
     assert dict(read_queue("")) == dict(read_accounts("")) == dict(read_job("")) == {}

@@ -161,6 +161,9 @@ def test_requeued_jobs_and_killed_heads_change_no_result(
     said, _ = last.communicate(timeout=600)
     assert last.returncode == 0, said
     assert requeued
+    lost = api.tasks(api.Project(on_slurm), state=api.TaskState.LOST)
+    print(f"{requeued} jobs requeued, {len(lost)} attempts of {2 * count + 1} tasks lost")
+    assert lost
     assert digests(on_slurm / "there") == digests(on_slurm / "here")
     assert len(digests(on_slurm / "there")) == count + 1
 
