@@ -17,7 +17,8 @@ import pytest
 
 from hepflow.model.events import Accepted, Lost, Rejected
 from hepflow.model.site import Site
-from hepflow.model.task import Attempt, Output, Reason, Resources, Shell, Task
+from hepflow.model.task import Attempt, Output, Reason, Resources, Shell, Staged, Task
+from hepflow.model.values import File
 from hepflow_slurm import SlurmExecutor
 from tests.contract.conftest import slurm_site
 from tests.contract.loop import Loop, run_all
@@ -75,6 +76,16 @@ def test_short_tasks_share_a_job(bench: Bench, slurm: Slurm) -> None:
     assert [bench.loop.outcome(a.id).exit_code for a in attempts] == [n % 2 for n in range(12)]
 
 
+def test_a_queue_gets_no_more_jobs_at_a_time_than_it_takes(bench: Bench) -> None:
+    executor = bench.executor(slurm_site(jobs=2))
+    here = bench.folder / "here"
+    here.mkdir()
+    text = f"touch {here}/$$; ls {here} | wc -l; sleep 0.2; rm {here}/$$"
+    attempts = bench.attempts(*[text] * 6)
+    run_all(executor, bench.loop, attempts)
+    assert {int(bench.loop.outcome(a.id).stdout) for a in attempts} <= {1, 2}
+
+
 def test_one_of_a_packed_job_is_cancelled_and_the_others_run(bench: Bench) -> None:
     executor = bench.executor(slurm_site(pack=3))
     first, second, third = bench.attempts("sleep 60", "sleep 60", "echo done")
@@ -107,6 +118,17 @@ def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Bench) -> None:
             message = bench.loop.outcome(attempt.id).message
             assert bench.loop.outcome(attempt.id).reason is Reason.REJECTED
             assert re.fullmatch(rf"job \d+ of .*{word}.* will not start: PartitionConfig", message)
+
+
+def test_an_input_is_fetched_on_the_node_by_the_command_that_the_site_names(bench: Bench) -> None:
+    (bench.folder / "data.txt").write_text("content")
+    url = (bench.folder / "data.txt").as_uri()
+    site = slurm_site()
+    fetch = [["file", "sh", "-c", 'cp "${{0#file://}}" "$1"', "{url}", "{path}"]]
+    executor = bench.executor(replace(site, settings={**site.settings, "fetch": fetch}))
+    (attempt,) = bench.attempts("cat x", stage=(Staged(File(url), "x"),))
+    run_all(executor, bench.loop, [attempt])
+    assert bench.loop.outcome(attempt.id).stdout == "content"
 
 
 def test_an_unknown_partition_is_told_in_slurms_words(bench: Bench) -> None:
