@@ -22,7 +22,7 @@ from typing import Any, Final
 from hepflow.batch.asking import Answer, Asker
 from hepflow.batch.hooks import Hooks, Paper, Programs
 from hepflow.batch.judging import Patience
-from hepflow.batch.shapes import Shape, in_words, job_name, limit_s
+from hepflow.batch.shapes import SLACK_S, Shape, in_words, job_name, limit_s
 from hepflow.batch.submissions import Submission, submissions_in
 from hepflow.batch.watching import Watch
 from hepflow.model.events import Accepted, ExecutorEvent, Finished, Rejected
@@ -247,7 +247,10 @@ class Jobs:
 
     def _elements(self, shape: Shape, waiting: list[Waiting]) -> list[list[Waiting]]:
         """The tasks of each job."""
-        pack = max(1, self._queue(shape).pack)
+        queue, each_s = self._queue(shape), shape.resources.walltime_s
+        pack = max(1, queue.pack)
+        if each_s and queue.walltime_s:
+            pack = max(1, min(pack, int((queue.walltime_s - SLACK_S) // each_s)))
         return [waiting[start : start + pack] for start in range(0, len(waiting), pack)]
 
     def _most_of_array(self, shape: Shape) -> int:

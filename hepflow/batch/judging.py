@@ -111,8 +111,10 @@ class Judge:
             return
         event, since = self._held[name]
         own_word = self._hooks.own_words.get(witness.state)
-        if own_word is not None:
-            reason = self._hooks.ended[witness.state]
+        reason = self._hooks.ended.get(witness.state)
+        if reason is Reason.TIMEOUT and not event.outcome.usage.wall_s:
+            yield _end(event)  # others took the time of its job
+        elif own_word is not None:
             yield Finished(name, replace(event.outcome, reason=reason, message=own_word))
         elif witness.state != "COMPLETING" or now - since > self._patience.results_s:
             yield _end(event)

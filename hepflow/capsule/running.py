@@ -46,6 +46,10 @@ LIMIT_NEAR_S = 30.0
 """Told to end so shortly before the job's time limit or later, that limit is why."""
 
 
+OWN_SHARE = 0.5
+"""The part of its job's time that a task must have had for the limit to be its own."""
+
+
 class Running:
     """One entry while its process lives."""
 
@@ -204,7 +208,7 @@ class Capsule:
         """See to one that runs: its limit, whether its end is wanted, what it uses."""
         job, entry = running.job, running.entry
         if self.told_to_end and not job.verdict:
-            self._end(running, self._why_told(now))
+            self._end(running, self._why_told(running.job, now))
         if now >= self._limit(running):
             self._end(running, "time limit")
         if now >= running.kill_at:
@@ -220,10 +224,13 @@ class Capsule:
         if not job.verdict and os.path.exists(self.order.path(entry, ".cancel")):
             self._end(running, "cancelled")
 
-    def _why_told(self, now: float) -> str:
+    def _why_told(self, job: Job, now: float) -> str:
         """The verdict of a task that must end because the batch system says so."""
         spent, limit = now - self.began, self.order.limit_s
-        return "time limit" if limit and spent > limit - LIMIT_NEAR_S else "pre-empted"
+        if not limit or spent < limit - LIMIT_NEAR_S:
+            return "pre-empted"
+        # Others may have used up the time of the job: that is no fault of this one.
+        return "time limit" if now - job.clock > limit * OWN_SHARE else "node or worker lost"
 
     def _end(self, running: Running, verdict: str) -> None:
         running.job.verdict = verdict
@@ -247,7 +254,7 @@ class Capsule:
             running.job.lane.job = None
             code = exit_code(status)
             if not running.job.verdict and self._was_told(running, code):
-                running.job.verdict = self._why_told(time.monotonic())
+                running.job.verdict = self._why_told(running.job, time.monotonic())
             self._conclude(running, code)
 
     def _was_told(self, running: Running, code: int) -> bool:
@@ -263,7 +270,7 @@ class Capsule:
         printed = job.lane.printed(job.folder)
         if job.setting.undo and (job.verdict or code < 0):
             self._undo(job)
-        if job.verdict in ("pre-empted", "time limit") and entry.paths:
+        if job.verdict not in ("", "cancelled") and entry.paths:
             _save(job.folder, entry.kept, entry.paths)
         if entry.call and not job.verdict:
             line = self._called(running, code, printed)

@@ -276,11 +276,22 @@ def test_a_program_that_heard_first_of_the_end_is_preempted_too(node: Node) -> N
 
 
 def test_told_to_end_at_the_end_of_its_job_the_time_limit_is_why(node: Node) -> None:
-    capsule = node.begin(shell("touch ready; sleep 1000"), limit_s=10.0)
+    capsule = node.begin(shell("touch ready; sleep 1000"), limit_s=0.5)
     node.wait_for("task-0/ready")
+    time.sleep(0.4)
     capsule.send_signal(signal.SIGTERM)
     capsule.wait(20)
     assert node.outcome(0).reason is Reason.TIMEOUT
+
+
+def test_a_task_is_not_blamed_for_the_time_that_others_of_its_job_have_used(node: Node) -> None:
+    capsule = node.begin(shell("sleep 1.5"), shell("touch ready; sleep 1000"), limit_s=2.0)
+    node.wait_for("task-1/ready")
+    capsule.send_signal(signal.SIGTERM)
+    assert capsule.wait(20) == 0
+    assert node.outcome(0).succeeded
+    assert node.outcome(1).reason is Reason.NODE
+    assert node.outcome(1).message == "it was told to end before it was done"
 
 
 def test_a_job_that_starts_again_does_only_what_has_no_result(node: Node) -> None:

@@ -76,6 +76,15 @@ def test_short_tasks_share_a_job(bench: Bench, slurm: Slurm) -> None:
     assert [bench.loop.outcome(a.id).exit_code for a in attempts] == [n % 2 for n in range(12)]
 
 
+def test_tasks_share_a_job_only_as_far_as_its_time_reaches(bench: Bench, slurm: Slurm) -> None:
+    before = slurm.submitted()
+    executor = bench.executor(slurm_site(pack=5, walltime_s=600))
+    run_all(
+        executor, bench.loop, bench.attempts(*["true"] * 6, resources=Resources(walltime_s=250))
+    )
+    assert slurm.submitted() == before + 3
+
+
 def test_a_queue_gets_no_more_jobs_at_a_time_than_it_takes(bench: Bench) -> None:
     executor = bench.executor(slurm_site(jobs=2))
     here = bench.folder / "here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hepflow.batch.judging import Judge, Patience
 from hepflow.batch.submissions import Submission
 from hepflow.model.events import Finished, Lost
 from hepflow.model.site import Queue
-from hepflow.model.task import Outcome, Reason
+from hepflow.model.task import Outcome, Reason, Usage
 from hepflow_slurm.hooks import SLURM
 from hepflow_slurm.states import read_accounts, read_job, read_queue
 
@@ -124,7 +125,8 @@ def test_a_job_is_given_up_that_cannot_start(
 
 def test_why_a_task_was_told_to_end_is_what_slurm_says(tmp_path: Path) -> None:
     submission = Submission(tmp_path, "step.tag-1", [["step#1"]], Queue("main"), "12")
-    told = Finished("step#1", Outcome(Reason.PREEMPTED, "it was told to end", where="node1 job 12"))
+    ran = Usage(1.0, 60.0)
+    told = Finished("step#1", Outcome(Reason.PREEMPTED, "it was told to end", usage=ran))
     for state, reason in {
         "TIMEOUT": Reason.TIMEOUT,
         "CANCELLED": Reason.CANCELLED,
@@ -136,6 +138,18 @@ def test_why_a_task_was_told_to_end_is_what_slurm_says(tmp_path: Path) -> None:
         (event,) = judge.of_job(submission, 0, "12", ["step#1"], Witness("", state), 0.1)
         found = event.reason if isinstance(event, Lost) else event.outcome.reason
         assert found is reason
+
+
+def test_a_task_that_had_not_begun_when_its_jobs_time_was_over_is_lost(tmp_path: Path) -> None:
+    submission = Submission(tmp_path, "step.tag-1", [["a#1", "b#1"]], Queue("main"), "12")
+    judge = Judge(SLURM, PATIENCE, ())
+    told = Outcome(Reason.PREEMPTED, "it was told to end", where="node1 job 12")
+    judge.of_result(Finished("a#1", replace(told, usage=Usage(1.0, 60.0))), 0.0)
+    judge.of_result(Finished("b#1", told), 0.0)
+    first, second = judge.of_job(submission, 0, "12", ["a#1", "b#1"], Witness("", "TIMEOUT"), 0.1)
+    assert isinstance(first, Finished)
+    assert first.outcome.reason is Reason.TIMEOUT
+    assert isinstance(second, Lost)
 
 
 def test_a_job_that_slurm_does_not_know_is_lost_after_a_while_and_not_before() -> None:
