@@ -349,3 +349,24 @@ def test_a_call_has_the_packages_that_are_installed(node: Node, tmp_path: Path) 
     assert not any("capsule" in str(p) for p in outcome.outputs["v"])  # type: ignore[union-attr]
     asked = [node.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     assert subprocess.check_output(asked, text=True).strip() == packages
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_a_call_may_start_processes_and_threads_of_its_own(
+    node: Node, tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "calls.py").write_text(
+        "import atexit, multiprocessing, threading, time\n"
+        "def square(x):\n    return x * x\n"
+        "def late(path):\n    time.sleep(0.1); open(path, 'a').write('thread ')\n"
+        "def last(path):\n    open(path, 'a').write('exit')\n"
+        "def work(how, path):\n"
+        "    threading.Thread(target=late, args=(path,)).start()\n"
+        "    atexit.register(last, path)\n"
+        "    with multiprocessing.get_context(how).Pool(2) as pool:\n"
+        "        return pool.map(square, range(4))\n"
+    )
+    arguments = {"how": how, "path": str(tmp_path / "said")}
+    (outcome,) = node.run(Task(Call("calls:work", arguments, {}, (str(tmp_path),)), (Output("v"),)))
+    assert outcome.outputs == {"v": [0, 1, 4, 9]}, outcome
+    assert (tmp_path / "said").read_text() == "thread exit"
