@@ -15,6 +15,7 @@ from bench.cwl import cwl_page
 from bench.report import figure_table, growth_table, header, shape_table
 from bench.scenarios import Result, measure_shape
 from bench.shapes import Shape
+from bench.slurm import slurm_page
 from bench.start import Figure, million, single_figures
 from bench.tools import Tool, installed_tools
 
@@ -32,6 +33,7 @@ class Choice:
     figures: bool
     million: bool
     cwl_sizes: tuple[int, ...]
+    slurm_tasks: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--million", action="store_true", help="also a 1,000,000-wide scatter")
     found.add_argument("--quick", action="store_true", help="20 tasks, once: does it work at all")
     found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
+    found.add_argument("--slurm", type=int, default=0, metavar="N", help="N tasks on a cluster too")
+    found.add_argument("--no-shapes", action="store_true", help="without the shapes")
     found.add_argument("--no-figures", action="store_true", help="shapes only")
     found.add_argument("--folder", type=Path, help="where to run (default: a temporary folder)")
     found.add_argument("--out", type=Path, help="write the page here too")
@@ -71,7 +75,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         tools = tuple(tool for tool in tools if tool.name in arguments.tools)
     shapes = tuple(
         Shape(name, size, kind)
-        for name in arguments.shapes
+        for name in (() if arguments.no_shapes else arguments.shapes)
         for kind in arguments.kinds
         for size in sizes
     )
@@ -82,6 +86,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         not arguments.no_figures,
         arguments.million,
         sizes if arguments.cwl else (),
+        arguments.slurm,
     )
 
 
@@ -105,6 +110,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
     yield from growth_table(results)
     if wanted.cwl_sizes:
         yield from cwl_page(folder / "cwl", wanted.cwl_sizes, wanted.repeats, tell)
+    if wanted.slurm_tasks:
+        yield from slurm_page(folder / "slurm", wanted.slurm_tasks, wanted.repeats, tell)
 
 
 def tell(text: str) -> None:

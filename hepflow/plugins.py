@@ -28,6 +28,7 @@ BUILTIN: Final = {
         "local": "hepflow.executors.local:LocalExecutor",
         "htcondor": "hepflow_htcondor:HTCondorExecutor",
         "slurm": "hepflow_slurm:SlurmExecutor",
+        "pbs": "hepflow_pbs:PBSExecutor",
         "dask": "hepflow_dask:DaskExecutor",
         "parsl": "hepflow_parsl:ParslExecutor",
     },

@@ -1,342 +1,53 @@
-"""The Slurm executor: attempts become jobs, results come back as files, and Slurm is the second witness.
-
-Works on the runner's thread and never blocks: commands run beside it, and files are looked at by timers.
-Must never know a workflow, the engine or the store.
-
-A result file alone completes an attempt. Slurm is asked, once for all jobs, only to learn what became of
-jobs that leave none: ``squeue`` first, then ``sacct`` and ``scontrol`` of those it does not know any more.
-"""
+"""The executor for Slurm: jobs of a batch system, with Slurm's hooks."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from hepflow.model.events import Accepted, ExecutorEvent, Finished, Rejected
+from hepflow.batch.jobs import SETTINGS, Jobs
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Queue, Site, Staging, flag, number, text, words
-from hepflow.model.task import Attempt, Outcome, Reason
-from hepflow.wire.bundle import write_capsule
-from hepflow.wire.orders import Orders
-from hepflow.wire.spelling import encode
+from hepflow.model.site import Site
+from hepflow.model.task import Attempt
 
-from .asking import Answer, Asker
-from .scripts import Programs, Shape, in_words, job_name, limit_s, script
-from .states import is_passing
-from .submissions import Submission, submissions_in
-from .watching import Watch
-
-GATHER_S: Final = 0.1
-"""Attempts that come within this time of one another share an array."""
-
-MOST_GATHERED_S: Final = 1.0
-ARRAY: Final = 1000
-"""Most tasks of an array where the site does not say; Slurm's own default is 1001."""
-
-CAPACITY: Final = 10_000
-CANCELLED_AT_ONCE: Final = 500
-"""Jobs that one `scancel` names."""
-
-Waiting = tuple[Attempt, dict[str, Any]]
+from .hooks import SLURM
 
 
 class SlurmExecutor:
-    """Runs attempts as jobs of Slurm.
+    """Runs attempts as jobs of Slurm: arrays, packed where the queue says so.
 
     Args:
         workdir: the executor's own folder, on a file system that the nodes see; made if need be.
         site: its queues, account, limits and settings.
     """
 
-    settings: Final = {
-        "python": "the interpreter on the nodes, for capsules and Python calls; hepflow's own when not said",
-        "grace_s": "seconds a task that must end may take between SIGTERM and SIGKILL; 10, and less than"
-        " the cluster's KillWait",
-        "requeue": "whether Slurm may start a job again that it has taken away or lost; true",
-        "patience_s": "seconds that a job's results may take to be seen after its end; 10",
-        "unknown_s": "seconds after which a job that Slurm does not know any more is lost; 120",
-        "fetch": "scheme of a URL and the words of a command that fetches it on a node, such as"
-        " [root, xrdcp, '{url}', '{path}']; one list for each",
-    }
+    settings: Final = SETTINGS
 
     def __init__(self, workdir: Path, *, site: Site) -> None:
-        if site.staging is Staging.CAPSULE:
-            raise ValueError(
-                "the Slurm executor needs 'staging: shared': a file system nodes see too"
-            )
-        said = site.settings
-        self.capacity = min(site.limits.jobs * _most_packed(site), CAPACITY) or CAPACITY
-        self._site = site
-        self._workdir = workdir.absolute()
-        self._jobs = self._workdir / "jobs"
-        python = text(said, "python", sys.executable)
-        self._programs = Programs(python, str(self._workdir / "capsule.pyz"))
-        self._requeue = flag(said, "requeue", True)
-        self._orders = Orders(site, python, _fetch(said), number(said, "grace_s", 10.0))
-        self._patience_s = number(said, "patience_s", 10.0)
-        self._unknown_s = number(said, "unknown_s", 120.0)
-        self._tag = ""
-        self._serial = 0
-        self._waiting: dict[Shape, list[Waiting]] = {}
-        self._first_waits = self._last_waits = 0.0
-        self._unsent: list[Submission] = []
-        self._sending = False
-        self._next_send = 0.0
-        self._closed = False
-        self._sink: Sink
-        self._asker: Asker
-        self._watch: Watch
-
-    # --- the door ---------------------------------------------------------------------------------
+        self._jobs = Jobs(SLURM, workdir, site)
+        self.capacity = self._jobs.capacity
 
     def start(self, sink: Sink) -> None:
         """Get ready; nothing is asked of Slurm before there is work for it."""
-        self._sink = sink
-        self._asker = Asker(sink)
-        self._watch = Watch(
-            sink, self._asker, self._site.limits.poll_s, self._patience_s, self._unknown_s
-        )
-        self._watch.freed = self._flush
-        self._jobs.mkdir(parents=True, exist_ok=True)
-        tag = self._workdir / "tag"
-        if not tag.exists():
-            tag.write_text(os.urandom(4).hex(), encoding="ascii")
-        self._tag = tag.read_text(encoding="ascii")
-        write_capsule(Path(self._programs.capsule))
-        self._serial = max((int(path.name) for path in self._jobs.iterdir()), default=0)
+        self._jobs.start(sink)
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts: refuse what no queue takes, gather the others for a moment."""
-        events: list[ExecutorEvent] = []
-        for attempt in attempts:
-            resources = attempt.task.resources
-            queue = self._site.queue_for(resources)
-            if isinstance(queue, str):
-                events.append(Rejected(attempt.id, queue))
-                continue
-            try:
-                entry = self._orders.entry(attempt, 0)
-                encode(entry)
-            except (TypeError, ValueError, RecursionError) as error:
-                message = f"it cannot be sent: {error}"
-                events.append(Finished(attempt.id, Outcome(Reason.START, message)))
-                continue
-            shape = Shape(queue.name, resources)
-            self._waiting.setdefault(shape, []).append((attempt, entry))
-        now = time.monotonic()
-        if self._waiting:
-            self._first_waits = self._first_waits or now
-            self._last_waits = now
-            self._sink.call_at(now + GATHER_S, self._gathered)
-        if events:
-            self._sink.put(events)
+        self._jobs.submit(attempts)
 
     def cancel(self, attempts: Collection[str]) -> None:
-        """End attempts; those that wait here at once, the others through Slurm and their capsules."""
-        names = set(attempts)
-        dropped = []
-        for shape, waiting in self._waiting.items():
-            dropped += [attempt.id for attempt, _ in waiting if attempt.id in names]
-            self._waiting[shape] = [pair for pair in waiting if pair[0].id not in names]
-        message = "cancelled before it was submitted"
-        outcome = Outcome(Reason.CANCELLED, message)
-        if dropped:
-            self._sink.put([Finished(name, outcome) for name in dropped])
-        handles = self._watch.cancel(names)
-        for start in range(0, len(handles), CANCELLED_AT_ONCE):
-            self._asker.ask(
-                ["scancel", "--quiet", *handles[start : start + CANCELLED_AT_ONCE]],
-                lambda _answer: self._watch.ask_now(),
-            )
+        """End attempts; those that wait here at once, the others through their capsules and jobs."""
+        self._jobs.cancel(attempts)
 
     def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
-        """Go on with the jobs of an earlier head: by what its ``sbatch`` printed, else by their names."""
-        queues = {queue.name: queue for queue in self._site.queues}
-        found: dict[str, Submission] = {}
-        for submission in submissions_in(self._jobs, queues):
-            for name in list(submission.open):
-                if name not in attempts:
-                    del submission.open[name]
-                    continue
-                earlier = found.get(name)
-                if earlier is not None:
-                    del earlier.open[name]
-                found[name] = submission
-        for submission in dict.fromkeys(found.values()):
-            self._watch.add(submission)
-        return found.keys()
+        """Go on with the jobs of an earlier head."""
+        return self._jobs.recover(attempts)
 
     def close(self, *, settled: bool = False) -> None:
         """Leave the jobs to a later head; when there will be none, end what is left of them."""
-        if self._closed:
-            return
-        self._closed = True
-        self._watch.close()
-        self._asker.close()
-        if not settled:
-            return
-        handles = self._watch.all_handles()
-        if handles:
-            subprocess.run(
-                ["scancel", "--quiet", *handles],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=60,
-                check=False,
-            )
-        shutil.rmtree(self._jobs, ignore_errors=True)
+        self._jobs.close(settled=settled)
 
     def sample(self, attempts: Sequence[Attempt]) -> str:
         """The submit files of these attempts, as they would be handed to ``sbatch``."""
-        shapes: dict[Shape, list[Waiting]] = {}
-        for attempt in attempts:
-            resources = attempt.task.resources
-            queue = self._site.queue_for(resources)
-            if isinstance(queue, str):
-                raise ValueError(f"{attempt.id}: {queue}")
-            shapes.setdefault(Shape(queue.name, resources), []).append((attempt, {}))
-        texts = []
-        for shape, waiting in shapes.items():
-            elements = self._elements(shape, waiting)[: self._most_of_array(shape)]
-            names = [[attempt.id for attempt, _ in element] for element in elements]
-            folder = self._jobs / "1"
-            texts.append(self._script(shape, names, folder, job_name("TAG", 1, names[0])))
-        return "\n".join(texts)
-
-    # --- submitting -------------------------------------------------------------------------------
-
-    def _gathered(self) -> None:
-        """Submit what waits, unless more of it is coming."""
-        now = time.monotonic()
-        quiet = now - self._last_waits >= GATHER_S * 0.9
-        if self._first_waits and (quiet or now - self._first_waits >= MOST_GATHERED_S):
-            self._first_waits = 0.0
-            self._flush()
-
-    def _flush(self) -> None:
-        """Make submissions of what waits, as far as the site's limits on jobs allow."""
-        if self._closed or self._first_waits:
-            return
-        for shape, waiting in list(self._waiting.items()):
-            elements = self._elements(shape, waiting)
-            free = self._watch.free_jobs(self._site.limits.jobs, self._queue(shape))
-            elements = elements[:free] if free is not None else elements
-            taken = sum(map(len, elements))
-            self._waiting[shape] = waiting[taken:]
-            if not self._waiting[shape]:
-                del self._waiting[shape]
-            most = self._most_of_array(shape)
-            for start in range(0, len(elements), most):
-                self._prepare(shape, elements[start : start + most])
-        self._send()
-
-    def _elements(self, shape: Shape, waiting: list[Waiting]) -> list[list[Waiting]]:
-        """The tasks of each job."""
-        pack = max(1, self._queue(shape).pack)
-        return [waiting[start : start + pack] for start in range(0, len(waiting), pack)]
-
-    def _most_of_array(self, shape: Shape) -> int:
-        return self._queue(shape).array or ARRAY
-
-    def _queue(self, shape: Shape) -> Queue:
-        named = (queue for queue in self._site.queues if queue.name == shape.queue)
-        return next(named, self._site.anywhere)
-
-    def _prepare(self, shape: Shape, elements: list[list[Waiting]]) -> None:
-        """Write down all that a submission needs, its intent last."""
-        self._serial += 1
-        folder = self._jobs / str(self._serial)
-        names = [[attempt.id for attempt, _ in element] for element in elements]
-        name = job_name(self._tag, self._serial, names[0])
-        submission = Submission(folder, name, names, self._queue(shape))
-        limit = limit_s(submission.queue, shape.resources, max(map(len, elements)))
-        orders, count = [], 0
-        for element in elements:
-            entries = []
-            for _attempt, entry in element:
-                entries.append(encode({**entry, "number": count}))
-                count += 1
-            orders.append(self._orders.text(entries, f"{folder}/results", limit))
-        submission.write(orders, self._script(shape, names, folder, name))
-        submission.asked = in_words(shape)
-        self._watch.add(submission)
-        self._unsent.append(submission)
-
-    def _script(self, shape: Shape, names: list[list[str]], folder: Path, name: str) -> str:
-        return script(
-            self._site,
-            self._queue(shape),
-            shape.resources,
-            names,
-            folder=str(folder),
-            name=name,
-            programs=self._programs,
-            requeue=self._requeue,
-        )
-
-    def _send(self) -> None:
-        """Hand over the next submission, one at a time and no faster than the site allows."""
-        if self._sending or self._closed or not self._unsent:
-            return
-        now = time.monotonic()
-        if now < self._next_send:
-            self._sending = True
-            self._sink.call_at(self._next_send, self._send_after_a_pause)
-            return
-        rate = self._site.limits.submits_per_s
-        self._next_send = now + (1 / rate if rate else 0.0)
-        submission = self._unsent.pop(0)
-        if not submission.open:  # all of it was cancelled meanwhile
-            self._send()
-            return
-        self._sending = True
-        command = ["sbatch", "--parsable", f"{submission.folder}/submit.sh"]
-        self._asker.ask(command, partial(self._sent, submission), submission.opened_answer())
-
-    def _send_after_a_pause(self) -> None:
-        self._sending = False
-        self._send()
-
-    def _sent(self, submission: Submission, answer: Answer) -> None:
-        self._sending = False
-        submission.job = submission.answered() if answer.code == 0 else ""
-        if submission.job:
-            events: list[ExecutorEvent] = [
-                Accepted(name, submission.handle(submission.element_of(name)))
-                for name in submission.open
-            ]
-            self._sink.put(events)
-            self._watch.submitted(submission)
-        else:
-            self._refused(submission, answer)
-        self._send()
-
-    def _refused(self, submission: Submission, answer: Answer) -> None:
-        """Slurm did not take a submission: for now, or for good."""
-        names = self._watch.drop(submission)
-        shutil.rmtree(submission.folder, ignore_errors=True)
-        said = " ".join(answer.complaint.replace("sbatch: error:", "").split())
-        transient = is_passing(said)
-        if answer.code == 127:
-            said += "; is this a host from which jobs are submitted? ('hepflow site check')"
-        message = f"Slurm refused a job of {submission.asked}: {said}"
-        self._sink.put([Rejected(name, message, transient) for name in names])
-
-
-def _most_packed(site: Site) -> int:
-    return max([site.anywhere.pack, *[queue.pack for queue in site.queues]])
-
-
-def _fetch(said: Mapping[str, object]) -> dict[str, list[str]]:
-    found = said.get("fetch", ())
-    if not isinstance(found, (list, tuple)):
-        raise ValueError(f"the setting 'fetch' takes a list of lists of words, gets {found!r}")
-    lists = [words({"fetch": item}, "fetch") for item in found]
-    return {item[0]: list(item[1:]) for item in lists if len(item) > 1}
+        return self._jobs.sample(attempts)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from hepflow.batch.hooks import Witness
 from hepflow.model.task import Reason
 
 QUEUE_FORMAT: Final = "%i|%j|%T|%N|%r"
@@ -29,8 +30,25 @@ ENDED: Final = {
 }
 """The states of a job that is over, and why an attempt in it that left no result ended."""
 
-STUCK: Final = ("launch failed requeued held", "launch_failed_requeued_held", "JobHeldAdmin")
-"""Why a job waits that will never start by itself."""
+STUCK: Final = ("launch failed requeued held", "launch_failed_requeued_held")
+"""Why a job waits that was started in vain and will not be started again."""
+
+NEVER: Final = frozenset({
+    "AccountNotAllowed", "AssocMaxCpuPerJobLimit", "AssocMaxGRESPerJob", "AssocMaxMemPerJob",
+    "AssocMaxNodePerJobLimit", "AssocMaxWallDurationPerJobLimit", "BadConstraints", "InvalidAccount",
+    "InvalidQOS", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit",
+    "QOSMaxCpuPerJobLimit", "QOSMaxGRESPerJob", "QOSMaxMemoryPerJob", "QOSMaxNodePerJobLimit",
+    "QOSMaxWallDurationPerJobLimit", "QOSMinCpuNotSatisfied", "QOSMinGRES", "QOSMinMemory",
+    "QOSNotAllowed", "ReservationDeleted",
+})  # fmt: skip
+"""Why a job waits that asks for what it cannot get here. Slurm takes such jobs, lest the cluster be changed
+for them. (Job reason codes, squeue's manual page.)"""
+
+OWN_WORDS: Final = {
+    "CANCELLED": "cancelled in Slurm",
+    "TIMEOUT": "the job's time limit was reached",
+}
+"""How Slurm ended a job whose capsule knows only that it was told to end."""
 
 MEMORY_SIGNS: Final = ("exceeded memory limit", "oom-kill", "oom_kill", "Out Of Memory")
 """What Slurm writes into a job's log when it ended it for its memory."""
@@ -54,26 +72,6 @@ PASSING: Final = (
     "please try again",
 )
 """Parts of complaints about a submission that may go through later."""
-
-
-class Witness(NamedTuple):
-    """What one of Slurm's commands says of one job.
-
-    Args:
-        name: the job's name.
-        state: as in ``ENDED``, or one of a job that is not over.
-        node: where it runs or ran; empty where that is not said.
-        why: the reason it waits or ended, in Slurm's words.
-    """
-
-    name: str
-    state: str
-    node: str = ""
-    why: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in ENDED
 
 
 def read_queue(text: str) -> Iterator[tuple[str, Witness]]:
@@ -117,8 +115,3 @@ def _with_memory(state: str, why: str, code: str) -> str:
         if state == "FAILED" and (why, code) == ("JobLaunchFailure", "0:9")
         else state
     )
-
-
-def is_passing(complaint: str) -> bool:
-    """Whether a refused submission may go through later."""
-    return any(part in complaint for part in PASSING)

@@ -38,6 +38,7 @@ class Carrier:
         self._commands = commands
         self._spawner = spawner
         self._brought: "dict[str, str]" = {}
+        self._asked = 0
 
     def bring(self, setting: Setting, digests: "dict[str, str]") -> Setting:
         """A setting whose inputs are all paths of this node.
@@ -59,7 +60,8 @@ class Carrier:
     def _fetched(self, url: str, digest: str) -> str:
         if url not in self._brought:
             name = url.rstrip("/").rpartition("/")[2].partition("?")[0] or "input"
-            place = f"{self._folder}/{len(self._brought)}"
+            place = f"{self._folder}/{self._asked}"
+            self._asked += 1
             os.makedirs(place)
             path = f"{place}/{name}"
             scheme = url.partition("://")[0]

@@ -4,10 +4,13 @@ Shared by the warm worker of this machine and the capsule on a worker node: plai
 Python 3.6. Must never know where a task runs or how it is told of.
 """
 
+import atexit
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections import namedtuple
 from types import CodeType
 
@@ -17,6 +20,12 @@ if TYPE_CHECKING:  # what only a checker reads, no worker process need load
     from typing import Any
 
 CO_VARKEYWORDS = 8
+
+HEEDED = {b"PYTHONPATH", b"PYTHONUNBUFFERED", b"PYTHONDONTWRITEBYTECODE"}
+"""Variables of Python's that a fork of the capsule can still follow."""
+
+COMMON = ("datetime", "enum", "inspect", "pathlib", "random", "subprocess", "tempfile", "typing")
+"""Modules that most Python programs load: a capsule loads them once for all its calls."""
 
 
 class Fault(Exception):
@@ -215,6 +224,65 @@ def answer(call: "dict[str, Any]", path: str) -> None:
     sys.stderr.flush()
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def can_fork(program: str, env: "dict[bytes, bytes]") -> bool:
+    """Whether a fork of this process is as good for a call as a new one.
+
+    Args:
+        program: the interpreter that is asked for.
+        env: the call's variables; Python reads some of them only when it starts.
+    """
+    told = {name for name in env if name.startswith(b"PYTHON")}
+    return program == sys.executable and told <= HEEDED
+
+
+def answer_in_fork(call: "dict[str, Any]", path: str, env: "dict[bytes, bytes]") -> None:
+    """As :func:`answer`, in a fork of a capsule: as if the interpreter had just been started.
+
+    Starting Python costs more than most short calls, and a capsule is one already.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update((os.fsdecode(name), os.fsdecode(value)) for name, value in env.items())
+    searched = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    forget_ourselves([*call["path"], *searched])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    if os.environ.get("PYTHONUNBUFFERED") and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        answer(call, path)
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def forget_ourselves(path: "list[str]") -> None:
+    """Have nothing of hepflow's in a function's way: this program's file stands first in the path."""
+    sys.path[:1] = path
+    sys.argv[1:] = []
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hepflow"]:
+        del sys.modules[name]
+
+
+def know_installed_packages() -> None:
+    """A capsule is started without them, for it needs none and they take time."""
+    import site
+
+    for name in COMMON:
+        importlib.import_module(name)
+    if sys.flags.no_site:
+        site.main()
+        own = site.getusersitepackages()
+        if sys.prefix == sys.base_prefix and os.path.isdir(own) and own not in sys.path:
+            site.addsitedir(own)  # it is left out for the capsule's own safety
 
 
 def outcome_of(path: str) -> "tuple[str, str, dict[str, Any]] | None":

@@ -14,8 +14,9 @@ a symbolic link that is broken or points to a directory (digest of the text of t
 it could run in circles). A link to a file counts as that file. Modes, owners and times do not count.
 """
 
-import hashlib
 import os
+
+from hepflow.capsule.light import sha256
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The digest of no bytes: an empty file need not be opened."""
@@ -59,7 +60,10 @@ def digest_file(path: str, facts: "os.stat_result | None" = None) -> str:
         # One byte more than expected tells in the same call that this was all.
         block = os.read(descriptor, min(size + 1, CHUNK))
         if len(block) == size:
-            return hashlib.sha256(block).hexdigest()
+            return sha256(block).hexdigest()
+        # Much at a time is done sooner by OpenSSL, which takes a while to load.
+        import hashlib
+
         running = hashlib.sha256()
         while block:
             running.update(block)
@@ -82,7 +86,7 @@ def digest_directory(path: str) -> "Tree":
 
 def _digest_level(folder: bytes, stamps: "dict[str, Stamp]") -> "tuple[str, int]":
     total = 0
-    running = hashlib.sha256()
+    running = sha256()
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
@@ -92,7 +96,7 @@ def _digest_level(folder: bytes, stamps: "dict[str, Stamp]") -> "tuple[str, int]
             total += size
         elif entry.is_symlink() and not entry.is_file():
             kind = b"l"
-            digest = hashlib.sha256(os.readlink(entry.path)).hexdigest()
+            digest = sha256(os.readlink(entry.path)).hexdigest()
         elif entry.is_file():
             kind = b"f"
             name = os.fsdecode(entry.path)

@@ -9,10 +9,7 @@ entry for each file or directory; a seventh element is the name it had in the fo
 not the last part of its path.
 """
 
-import glob
-import json
 import os
-import re
 import stat
 
 from hepflow.capsule.digests import EMPTY, digest_directory, digest_file
@@ -20,7 +17,6 @@ from hepflow.capsule.placing import COPY, IN, PLAIN, copy, leaves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
-    import re
     from collections.abc import Iterator, Sequence
     from typing import Any
 
@@ -105,7 +101,10 @@ def _collect_many(
     values: "dict[str, Any]",
     files: "list[Found]",
 ) -> None:
-    names = _matches(search.folder, pattern, flags)
+    from hepflow.capsule.patterns import matches
+
+    posix, directories = bool(flags & EITHER), bool(flags & DIRECTORY)
+    names = matches(search.folder, pattern, posix=posix, directories=directories)
     if not names and not flags & OPTIONAL:
         there = _there(search.folder, pattern)
         raise Missing(f"output '{port}': nothing matches '{pattern}'; {there}")
@@ -120,40 +119,6 @@ def _collect_many(
         files.extend(kept)
     else:
         values[port] = []
-
-
-# --- patterns -------------------------------------------------------------------------------------
-
-_SPECIAL = re.compile(r"\\(.)|\[\^|\[:(\w+):\]", re.DOTALL)
-_CLASSES = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \t", "digit": "0-9", "lower": "a-z",
-    "space": " \t-\r", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
-}  # fmt: skip
-
-
-def _matches(folder: str, pattern: str, flags: int) -> "list[str]":
-    """The names in a folder that a pattern matches, sorted by their bytes.
-
-    Where an output may be a file or a directory, the pattern is one of POSIX glob(3): a backslash
-    takes a character as it is, and two asterisks are no more than one. Elsewhere ``**`` matches
-    across folders.
-    """
-    if flags & EITHER:
-        pattern = pattern.rstrip("/") or "."
-        if not glob.has_magic(pattern) and "\\" not in pattern:
-            return [pattern] if os.path.lexists(f"{folder}/{pattern}") else []
-        pattern = _SPECIAL.sub(_as_python_has_it, pattern)
-    start = len(folder) + 1
-    found = glob.glob(os.path.join(glob.escape(folder), pattern), recursive=not flags & EITHER)
-    if not flags & EITHER:
-        found = [path for path in found if os.path.isdir(path) == bool(flags & DIRECTORY)]
-    return sorted([path[start:] for path in found], key=os.fsencode)
-
-
-def _as_python_has_it(found: "re.Match[str]") -> str:
-    if found[1]:
-        return f"[{found[1]}]" if found[1] in "*?[" else found[1]
-    return _CLASSES.get(found[2], "") if found[2] else "[!"
 
 
 # --- what is there --------------------------------------------------------------------------------
@@ -285,7 +250,11 @@ def _content(port: str, name: str, path: str, flags: int) -> "Any":
         )
     try:
         text = content.decode("utf-8")
-        return json.loads(text) if flags & JSON else text
+        if not flags & JSON:
+            return text
+        import json
+
+        return json.loads(text)
     except UnicodeDecodeError as error:
         raise Missing(f"output '{port}': '{name}' is not UTF-8 text ({error.reason})") from None
     except ValueError as error:

@@ -6,12 +6,12 @@ memory_mib]`` and then, where it asks for more, the parts of `placing.Setting`. 
 """
 
 import os
-import signal
 import sys
 import time
 from collections import deque
 
 from hepflow.capsule.folder import Missing, collect
+from hepflow.capsule.light import signal
 from hepflow.capsule.placing import (
     CONFINED,
     DUPLICATED,

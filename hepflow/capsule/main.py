@@ -6,8 +6,9 @@
 import os
 import sys
 
-from hepflow.capsule import calling, orders
-from hepflow.capsule.report import encode, last_line, result_line
+from hepflow.capsule import orders
+from hepflow.capsule.light import encode
+from hepflow.capsule.report import last_line, result_line
 from hepflow.capsule.running import Capsule
 
 
@@ -37,10 +38,9 @@ def main() -> int:
 
 def _call(path: str, number: int, answer: str) -> None:
     """Make one call, with nothing of hepflow's in the function's way."""
+    from hepflow.capsule import calling
+
     order = orders.read(path)
     call = next(entry.call for entry in order.entries if entry.number == number)
-    sys.path[:1] = call["path"]
-    sys.argv[1:] = []
-    for name in [name for name in sys.modules if name.partition(".")[0] == "hepflow"]:
-        del sys.modules[name]
+    calling.forget_ourselves(call["path"])
     calling.answer(call, answer)

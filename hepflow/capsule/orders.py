@@ -10,10 +10,9 @@ Everything is kept in the folder of results under the entry's number: ``17`` is 
 alone completes the task (its line, then that of the host); ``17.beat`` is touched while it runs and says where; ``17.cancel`` asks for its end.
 """
 
-import json
 import os
 
-from hepflow.capsule.report import encode
+from hepflow.capsule.light import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
@@ -58,7 +57,7 @@ def read(path: str) -> Order:
         OSError, ValueError: there is none.
     """
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return Order(json.load(file))
+        return Order(decode(file.read()))
 
 
 def keep(path: str, line: bytes) -> None:

@@ -14,7 +14,6 @@ import errno
 import os
 import stat
 from collections import namedtuple
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
@@ -107,9 +106,11 @@ class Slot:
             return
         # Most tasks are given links in numbered folders: the folders are kept for the next one.
         kept = {name.partition("/")[0] for name in made if name.count("/") == 1}
-        with suppress(OSError):
+        try:
             for name in made:
                 os.unlink(f"{self.inputs}/{name}")
+        except OSError:  # what is left is taken away below
+            pass
         self._kept |= kept
         for name in _names(self.inputs):
             inner = f"{self.inputs}/{name}"
@@ -141,9 +142,11 @@ class Slots:
     def give_back(self, slot: "Slot | None", setting: "Setting") -> None:
         """Clear a slot for the next task; one that cannot be cleared is not used again."""
         if slot is not None:
-            with suppress(OSError):
+            try:
                 slot.clear(setting)
-                self._free.append(slot)
+            except OSError:
+                return
+            self._free.append(slot)
 
 
 def _names(folder: str) -> "list[str]":
@@ -160,7 +163,7 @@ def _empty(folder: str) -> None:
     try:
         names = _names(folder)
     except OSError:  # the task has taken it away, put something in its place, or locked it
-        with suppress(FileNotFoundError):
+        if os.path.lexists(folder):
             remove(folder)
         os.mkdir(folder)
     else:

@@ -4,13 +4,14 @@ Plain standard library for Python 3.6. Owns the
 spelling of results on the wire; must never know the head, a process or a folder's content.
 
 A result is one line of JSON, ``[0, id, reason, [started, wall, cpu, peak], values, files, message,
-exit code, stdout, stderr]`` with trailing empty parts left out. The very same line goes to the
+exit code, stdout, stderr]`` with trailing empty parts left out; a task with accelerators has two figures
+more in the first list, their work and their memory. The very same line goes to the
 journal first and to the head afterwards, so that a head that was killed loses nothing.
 """
 
-import json
 import os
-import signal
+
+from hepflow.capsule.light import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
@@ -23,8 +24,6 @@ SHORT = 64 << 10
 """Bytes of printed text that a result carries whole; of longer text only the two ends."""
 
 HEAD, TAIL = 16 << 10, 47 << 10
-
-encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def result_line(
@@ -133,6 +132,8 @@ def last_line(text: str) -> str:
 
 
 def signal_name(number: int) -> str:
+    import signal
+
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -140,15 +141,35 @@ def signal_name(number: int) -> str:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has ended on this machine for want of memory; -1 if unknown."""
-    try:
-        with open("/proc/vmstat", "rb") as file:
-            for line in file:
-                if line.startswith(b"oom_kill "):
-                    return int(line.split()[1])
-    except OSError:
-        pass
+    """How many processes the kernel has ended here for want of memory; -1 if unknown.
+
+    Here is our own control group, where there is one: others on this node are no business of ours.
+    """
+    for path in [*_counters(), "/proc/vmstat"]:
+        try:
+            with open(path, "rb") as file:
+                for line in file:
+                    if line.startswith(b"oom_kill "):
+                        return int(line.split()[1])
+        except OSError:
+            pass
     return -1
+
+
+def _counters() -> "list[str]":
+    """Where control groups of version 1 and 2 count them (kernel: admin-guide/cgroup-v1, cgroup-v2)."""
+    found = []
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _number, kinds, path = line.rstrip("\n").split(":", 2)
+                if kinds == "memory":
+                    found.append(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
+                elif not kinds and path != "/":
+                    found.append(f"/sys/fs/cgroup{path}/memory.events")
+    except (OSError, ValueError):
+        pass
+    return found
 
 
 def memory_verdict(peak_bytes: int, asked_mib: int, kills_before: int) -> str:

@@ -5,11 +5,9 @@ One thread, one loop. Plain standard library for Python 3.6. Must never know whi
 
 import os
 import select
-import signal
 import time
 
 from hepflow.capsule.bringing import Carrier, Unfetched
-from hepflow.capsule.calling import outcome_of
 from hepflow.capsule.job import (
     PARTS,
     Job,
@@ -22,15 +20,16 @@ from hepflow.capsule.job import (
     has_failed,
     signal_group,
 )
-from hepflow.capsule.measuring import resident_bytes
+from hepflow.capsule.light import encode, signal
+from hepflow.capsule.measuring import Gpus, resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
-from hepflow.capsule.report import encode, last_line, oom_kills, result_line, signal_name
-from hepflow.capsule.spawning import ARGV, Spawner, fork
+from hepflow.capsule.report import last_line, oom_kills, result_line, signal_name
+from hepflow.capsule.spawning import ARGV, CALLED, Spawner, fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
-    pass
+    from typing import Any
 
 TELL_AFTER_S = 0.3
 """A task that runs longer says so; of shorter ones only the end is news."""
@@ -40,8 +39,15 @@ LOOK_S = 1.0
 
 BEAT_S = 30.0
 
+HEARD_S = 0.1
+"""A batch system tells a program and its capsule to end one after the other: seconds in between."""
+
 LIMIT_NEAR_S = 30.0
 """Told to end so shortly before the job's time limit or later, that limit is why."""
+
+
+OWN_SHARE = 0.5
+"""The part of its job's time that a task must have had for the limit to be its own."""
 
 
 class Running:
@@ -55,6 +61,7 @@ class Running:
         self.look_at = job.clock + TELL_AFTER_S
         self.beat_at = 0.0
         self.kill_at = float("inf")
+        self.gpus: "Gpus | None" = None
 
 
 class Capsule:
@@ -80,6 +87,7 @@ class Capsule:
         self.live: "dict[int, Running]" = {}
         self.kills_before = oom_kills()
         self.told_to_end = False
+        self.knows_packages = False
         self.wake_out, wake_in = os.pipe()
         for descriptor in (self.wake_out, wake_in):
             os.set_blocking(descriptor, False)
@@ -139,12 +147,7 @@ class Capsule:
             self.spawner.learn(0, task[3], setting.apart == CONFINED)
             task[3] = self.spawner.envs[0]
             if entry.call:
-                python = entry.call["python"]
-                answer = f"{self.scratch}/{entry.number}.call"
-                task[1], task[2] = (
-                    ARGV,
-                    [python, *self.words, "call", self.path, str(entry.number), answer],
-                )
+                task[1], task[2] = self._calling(entry, task[3])
             restored = [path for path in entry.paths if os.path.lexists(f"{entry.kept}/{path}")]
             if restored:
                 more = [[f"{entry.kept}/{path}", path, 1] for path in restored]
@@ -154,7 +157,31 @@ class Capsule:
         except (Unstarted, Unfetched, OSError, ValueError) as fault:
             self._keep(entry, "could not be started", str(fault))
         else:
-            self.live[job.pid] = Running(entry, job)
+            self.live[job.pid] = running = Running(entry, job)
+            devices = os.fsdecode(task[3].get(b"CUDA_VISIBLE_DEVICES", b""))
+            if devices:
+                running.gpus = self._gpus(devices, entry)
+
+    def _gpus(self, devices: str, entry: Entry) -> "Gpus | None":
+        """The watch on a task's accelerators; nothing where nobody can tell."""
+        try:
+            return Gpus(devices, f"{self.scratch}/{entry.number}.gpus", self.spawner)
+        except OSError:
+            return None
+
+    def _calling(self, entry: Entry, env: "dict[bytes, bytes]") -> "tuple[int, Any]":
+        """How a Python call is made, and by what."""
+        from hepflow.capsule import calling
+
+        python = entry.call["python"]
+        answer = f"{self.scratch}/{entry.number}.call"
+        if not calling.can_fork(self.spawner.find(python, os.fsdecode(env.get(b"PATH", b""))), env):
+            words = [python, *self.words, "call", self.path, str(entry.number), answer]
+            return ARGV, words
+        if not self.knows_packages:
+            self.knows_packages = True
+            calling.know_installed_packages()
+        return CALLED, lambda env: calling.answer_in_fork(entry.call, answer, env)
 
     # --- meanwhile --------------------------------------------------------------------------------
 
@@ -181,10 +208,7 @@ class Capsule:
         """See to one that runs: its limit, whether its end is wanted, what it uses."""
         job, entry = running.job, running.entry
         if self.told_to_end and not job.verdict:
-            spent, limit = now - self.began, self.order.limit_s
-            self._end(
-                running, "time limit" if limit and spent > limit - LIMIT_NEAR_S else "pre-empted"
-            )
+            self._end(running, self._why_told(running.job, now))
         if now >= self._limit(running):
             self._end(running, "time limit")
         if now >= running.kill_at:
@@ -199,6 +223,14 @@ class Capsule:
             running.beat_at = now + BEAT_S
         if not job.verdict and os.path.exists(self.order.path(entry, ".cancel")):
             self._end(running, "cancelled")
+
+    def _why_told(self, job: Job, now: float) -> str:
+        """The verdict of a task that must end because the batch system says so."""
+        spent, limit = now - self.began, self.order.limit_s
+        if not limit or spent < limit - LIMIT_NEAR_S:
+            return "pre-empted"
+        # Others may have used up the time of the job: that is no fault of this one.
+        return "time limit" if now - job.clock > limit * OWN_SHARE else "node or worker lost"
 
     def _end(self, running: Running, verdict: str) -> None:
         running.job.verdict = verdict
@@ -217,15 +249,28 @@ class Capsule:
             _pid, status, spent = os.wait4(pid, 0)
             running = self.live.pop(pid)
             running.job.measured(spent, running.peak_bytes)
+            if running.gpus is not None:
+                running.job.usage += running.gpus.end(running.job.usage[1])
             running.job.lane.job = None
-            self._conclude(running, exit_code(status))
+            code = exit_code(status)
+            if not running.job.verdict and self._was_told(running, code):
+                running.job.verdict = self._why_told(running.job, time.monotonic())
+            self._conclude(running, code)
+
+    def _was_told(self, running: Running, code: int) -> bool:
+        """Whether it ended because it was told to; it may have heard that before us."""
+        deadline = time.monotonic() + HEARD_S
+        if has_failed(running.job, code) or running.entry.paths:
+            while not self.told_to_end and time.monotonic() < deadline:
+                time.sleep(HEARD_S / 10)
+        return self.told_to_end
 
     def _conclude(self, running: Running, code: int) -> None:
         entry, job = running.entry, running.job
         printed = job.lane.printed(job.folder)
         if job.setting.undo and (job.verdict or code < 0):
             self._undo(job)
-        if job.verdict in ("pre-empted", "time limit") and entry.paths:
+        if job.verdict not in ("", "cancelled") and entry.paths:
             _save(job.folder, entry.kept, entry.paths)
         if entry.call and not job.verdict:
             line = self._called(running, code, printed)
@@ -249,8 +294,10 @@ class Capsule:
 
     def _called(self, running: Running, code: int, printed: "tuple[str, str]") -> bytes:
         """The result of a Python call, by what it left to say."""
+        from hepflow.capsule import calling
+
         entry, job = running.entry, running.job
-        answer = outcome_of(f"{self.scratch}/{entry.number}.call")
+        answer = calling.outcome_of(f"{self.scratch}/{entry.number}.call")
         if answer is None:
             reason, line = failed(job, code, printed, self.kills_before)
             if reason == "out of memory":

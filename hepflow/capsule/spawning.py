@@ -6,8 +6,8 @@ is made is up to whoever starts many of them. Must never know lanes, results or 
 
 import errno
 import os
-import signal
 
+from hepflow.capsule.light import signal
 from hepflow.capsule.placing import DUPLICATED, OPENED
 
 TYPE_CHECKING = False
@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # what only a checker reads, no launcher need load
 
     Start = Callable[[str, list[str], dict[bytes, bytes], list[Any]], int]
 
-ARGV, WORDS, SH, BASH = 0, 1, 2, 3
+ARGV, WORDS, SH, BASH, CALLED = 0, 1, 2, 3, 4
 """How a command runs: its words; its words if they can be spawned, else its text by bash; its
-text by the plain shell; its text by bash."""
+text by the plain shell; its text by bash; a function, called in a fork of this process."""
 
 LEAST = (b"PATH", b"HEPFLOW_LAUNCHER", b"CUDA_VISIBLE_DEVICES")
 """What a confined task sees of its starter's variables: the second one finds what outlives it, and a
@@ -89,7 +89,8 @@ class Spawner:
 
         Args:
             how: one of the constants above.
-            body: words, a text, or for ``WORDS`` text, words, target of standard output, append.
+            body: words, a text, a function that takes the variables, or for ``WORDS`` text, words, target
+                of standard output, append.
             env: its variables.
             files: what becomes of the descriptors 0, 1 and 2.
             script: where a text goes that is too long for an argument.
@@ -97,6 +98,8 @@ class Spawner:
         Raises:
             OSError, ValueError: it cannot be started.
         """
+        if how == CALLED:
+            return fork_call(body, env, files)
         path = os.fsdecode(env.get(b"PATH", b""))
         if how == ARGV:
             program = self.find(body[0], path)
@@ -138,19 +141,7 @@ def fork(program: str, words: "list[str]", env: "dict[bytes, bytes]", files: "li
     pid = os.fork()
     if pid == 0:
         try:
-            os.setpgid(0, 0)
-            for number in OURS:
-                signal.signal(number, signal.SIG_DFL)
-            for what, first, *rest in files:
-                if what == DUPLICATED:
-                    os.dup2(first, rest[0])
-                else:
-                    opened = os.open(*rest)
-                    if opened != first:
-                        os.dup2(opened, first)
-                        os.close(opened)
-                    else:
-                        os.set_inheritable(first, True)
+            _lead_a_group(files)
             os.execve(program, words, env)
         except (OSError, ValueError) as error:
             os.write(tell, str(getattr(error, "errno", errno.EINVAL)).encode())
@@ -165,6 +156,45 @@ def fork(program: str, words: "list[str]", env: "dict[bytes, bytes]", files: "li
         return pid
     os.waitpid(pid, 0)
     raise OSError(int(fault), os.strerror(int(fault)), program)
+
+
+def fork_call(
+    function: "Callable[[dict[bytes, bytes]], None]", env: "dict[bytes, bytes]", files: "list[Any]"
+) -> int:
+    """Call a function in a fork of this process; its exit code is 0, or 127 if that raised.
+
+    Raises:
+        OSError: there can be no more processes.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 127
+        try:
+            _lead_a_group(files)
+            function(env)
+            code = 0
+        except BaseException as error:  # noqa: BLE001 - above this is the work of the parent
+            os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+        finally:
+            os._exit(code)
+    return pid
+
+
+def _lead_a_group(files: "list[Any]") -> None:
+    """What a new process does first: a group of its own, ordinary signals, its streams."""
+    os.setpgid(0, 0)
+    for number in OURS:
+        signal.signal(number, signal.SIG_DFL)
+    for what, first, *rest in files:
+        if what == DUPLICATED:
+            os.dup2(first, rest[0])
+        else:
+            opened = os.open(*rest)
+            if opened != first:
+                os.dup2(opened, first)
+                os.close(opened)
+            else:
+                os.set_inheritable(first, True)
 
 
 def start_fault(error: "Exception", how: int, body: "Any") -> str:

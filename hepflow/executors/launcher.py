@@ -44,6 +44,7 @@ from hepflow.capsule.job import (
     has_failed,
     signal_group,
 )
+from hepflow.capsule.light import encode
 from hepflow.capsule.placing import Slots
 from hepflow.capsule.report import (
     BROKEN,
@@ -51,7 +52,6 @@ from hepflow.capsule.report import (
     RECALLED,
     STARTED,
     Journal,
-    encode,
     oom_kills,
     result_line,
 )

@@ -22,8 +22,9 @@ import time
 
 from hepflow.capsule.calling import Caller, Fault, returned
 from hepflow.capsule.folder import Missing, collect
+from hepflow.capsule.light import encode
 from hepflow.capsule.placing import PLAIN, Setting, prepare
-from hepflow.capsule.report import BROKEN, READY, Journal, Printed, encode, result_line
+from hepflow.capsule.report import BROKEN, READY, Journal, Printed, result_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker need load

@@ -222,12 +222,20 @@ RETURNS_TO_QUEUE: Final = frozenset({Reason.PREEMPTED, Reason.NODE})
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt used. Seconds and bytes; times are seconds since the epoch."""
+    """What an attempt used. Seconds and bytes; times are seconds since the epoch.
+
+    Args:
+        peak_bytes: the most memory that it and its children had together.
+        gpu_s: seconds of work of all its accelerators together; 0 where nobody could tell.
+        gpu_peak_bytes: the most of their memory in use.
+    """
 
     started: float = 0.0
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    gpu_s: float = 0.0
+    gpu_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,13 @@ from hepflow.model.workflow import Tool
 from hepflow.recipe.compiling import compile_text
 from hepflow.recipe.context import Context, kind_of
 from hepflow.recipe.faults import Path, suggestion
-from hepflow.recipe.modifiers import Written, read_container, read_env, read_resources
+from hepflow.recipe.modifiers import (
+    Written,
+    read_checkpoint,
+    read_container,
+    read_env,
+    read_resources,
+)
 from hepflow.recipe.products import Declared, complete
 from hepflow.recipe.scope import Scope
 from hepflow.recipe.source_digest import NotFound, source_of
@@ -67,6 +73,7 @@ def build_tool(
     request = read_resources(context, written, values) if extra else Request()
     env = read_env(context, written, scope) if extra else ()
     container = read_container(context, written, scope) if extra else Constant("")
+    kept = read_checkpoint(context, raw, path)
     head = _sources(context, raw, path) if extra and "sources" in raw else []
     head += setting_lines(env, container)
     if kind == "python":
@@ -78,14 +85,14 @@ def build_tool(
         print_ = _fingerprint(head, products, own, variables, templates, request)
         folder = (context.folder,)
         return PythonTool(
-            print_, function, arguments, offered, folder, products, request, env, container
+            print_, function, arguments, offered, folder, products, request, env, container, kept
         )
     form = _form(context, kind, raw, path, scope)
     interpreter = " ".join(form.interpreter) if isinstance(form, ScriptForm) else ""
     head = [form_line(kind, interpreter, raw.get(kind)), *head]
     templates = [*form.templates, *(template for _, template in env), container]
     print_ = _fingerprint(head, products, own, variables, templates, request)
-    return CommandTool(print_, form, products, request, env, container)
+    return CommandTool(print_, form, products, request, env, container, kept)
 
 
 def setting_lines(env: Iterable[tuple[str, TextTemplate]], container: TextTemplate) -> list[str]:

@@ -14,7 +14,7 @@ from hepflow.recipe.expressions import Literal
 from hepflow.recipe.faults import Path, suggestion
 from hepflow.recipe.scope import Scope
 from hepflow.recipe.templates import Constant, TextTemplate, is_template
-from hepflow.recipe.tools import Request, resource
+from hepflow.recipe.tools import Request, bad_path, resource
 from hepflow.recipe.units import seconds
 
 RESOURCE_KEYS: Final = {
@@ -169,6 +169,26 @@ def read_container(context: Context, written: Written, scope: Scope) -> TextTemp
     return compile_text(
         context.text(value, path, "'container'"), "text", scope, context.faults, path
     )
+
+
+def read_checkpoint(context: Context, raw: Mapping[str, object], path: Path) -> tuple[str, ...]:
+    """Names in the task's folder that outlast an attempt that had to make way."""
+    given = raw.get("checkpoint")
+    if given is None:
+        return ()
+    items = given if isinstance(given, list) else [given]
+    found: list[str] = []
+    for position, item in enumerate(items):
+        where = (*path, "checkpoint", position) if items is given else (*path, "checkpoint")
+        name = context.text(item, where, "'checkpoint'").rstrip("/")
+        if not isinstance(item, str):
+            continue
+        wrong = "is a template" if is_template(name) else bad_path(name)
+        if wrong:
+            fix = "name a file or folder in the task's own folder, such as 'state.npz'"
+            context.faults.add("HF211", where, f"'checkpoint': the path {name!r} {wrong}", fix=fix)
+        found.append(name)
+    return tuple(found)
 
 
 def read_cache(context: Context, written: Written) -> bool:

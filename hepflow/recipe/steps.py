@@ -37,7 +37,7 @@ from hepflow.recipe.templates import is_template
 KINDS: Final = ("command", "script", "python", "uses", "workflow")
 KEYS: Final = frozenset({
     *KINDS, "inputs", "outputs", "scatter", "method", "when", "loop", "resources", "env", "container",
-    "retries", "cache", "limit", "sources", "doc",
+    "retries", "cache", "limit", "sources", "checkpoint", "doc",
 })  # fmt: skip
 LOOP_KEYS: Final = ("while", "next", "collect", "limit")
 
@@ -111,7 +111,7 @@ def _outline_inner(context: Context, found: Outline, nested: Nested) -> None:
     else:
         body = context.mapping(raw["workflow"], (*path, "workflow"), "'workflow'")
         found.inner = nested(found, body, (*path, "workflow"))
-    for key in ("outputs", "resources", "env", "container", "cache", "sources"):
+    for key in ("outputs", "resources", "env", "container", "cache", "sources", "checkpoint"):
         if key in raw:
             why = (
                 f"the steps of what it {'uses' if found.kind == 'uses' else 'holds'} have their own"

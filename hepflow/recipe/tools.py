@@ -292,7 +292,11 @@ CommandForm: TypeAlias = ShellForm | ScriptForm | ArgvForm
 
 @dataclass(frozen=True, slots=True)
 class CommandTool:
-    """A step of ``command`` or ``script``."""
+    """A step of ``command`` or ``script``.
+
+    Args:
+        checkpoint: paths that outlast an attempt that had to make way.
+    """
 
     print: Fingerprint
     form: CommandForm
@@ -300,6 +304,7 @@ class CommandTool:
     request: Request = Request()
     env: tuple[tuple[str, TextTemplate], ...] = ()
     container: TextTemplate = Constant("")
+    checkpoint: tuple[str, ...] = ()
 
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)
@@ -322,6 +327,7 @@ class CommandTool:
             _mounted(inputs) if image else (),
             tuple(texts),
             Container(image) if image else None,
+            checkpoint=self.checkpoint,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
@@ -342,6 +348,7 @@ class PythonTool:
         arguments: declared inputs, passed by name.
         offered: scatter variables, passed where the function takes them.
         path: folders put in front of the module search path.
+        checkpoint: paths that outlast an attempt that had to make way.
     """
 
     print: Fingerprint
@@ -353,6 +360,7 @@ class PythonTool:
     request: Request = Request()
     env: tuple[tuple[str, TextTemplate], ...] = ()
     container: TextTemplate = Constant("")
+    checkpoint: tuple[str, ...] = ()
 
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)
@@ -377,6 +385,7 @@ class PythonTool:
             (),
             (),
             Container(image) if image else None,
+            checkpoint=self.checkpoint,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:

@@ -126,7 +126,7 @@ class Books:
         self.batch.endings.append(
             Ending(
                 _STATES.get(reason, _FAILED), used.started, used.wall_s,
-                used.cpu_s, used.peak_bytes, outcome.exit_code, reason.value if reason else "",
+                used.cpu_s, used.peak_bytes, used.gpu_s, used.gpu_peak_bytes, outcome.exit_code, reason.value if reason else "",
                 outcome.message, encode(outcome.outputs, outcome.stamps, self._root) if reason is None else "",
                 outcome.stdout, outcome.stderr, outcome.where, entry.row,
             )
@@ -141,7 +141,21 @@ class Books:
     def lost_row(self, row: int, message: str, state: TaskState = TaskState.LOST) -> None:
         self.batch.endings.append(
             Ending(
-                state.value, 0.0, 0.0, 0.0, 0, 0, state.name.lower(), message, "", "", "", "", row
+                state.value,
+                0.0,
+                0.0,
+                0.0,
+                0,
+                0.0,
+                0,
+                0,
+                state.name.lower(),
+                message,
+                "",
+                "",
+                "",
+                "",
+                row,
             )
         )
 
@@ -150,7 +164,7 @@ class Books:
         now = time.time()
         self.batch.intents.append(Intent(row, name, 0, _FAILED, None, "", "", "", now))
         self.batch.endings.append(
-            Ending(_FAILED, 0.0, 0.0, 0.0, 0, 0, reason.value, message, "", "", "", "", row)
+            Ending(_FAILED, 0.0, 0.0, 0.0, 0, 0.0, 0, 0, reason.value, message, "", "", "", "", row)
         )
 
     def reused_as(self, name: str, row: int) -> None:

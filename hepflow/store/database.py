@@ -16,7 +16,7 @@ from typing import Final
 
 from hepflow.model.errors import StoreError, UsageError
 
-VERSION: Final = 1
+VERSION: Final = 2
 FOLDER: Final = ".hepflow"
 LITERALS: Final = "literals"
 
@@ -30,7 +30,7 @@ CREATE TABLE run (
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, task TEXT, number INTEGER, state INTEGER, key BLOB, what TEXT,
     folder TEXT, command TEXT, submitted REAL, handle TEXT, place TEXT, log TEXT, started REAL, wall REAL,
-    cpu REAL, peak INTEGER, exit INTEGER, reason TEXT, message TEXT, outputs TEXT, stdout TEXT,
+    cpu REAL, peak INTEGER, gpu REAL, gpu_peak INTEGER, exit INTEGER, reason TEXT, message TEXT, outputs TEXT, stdout TEXT,
     stderr TEXT);
 CREATE INDEX attempt_key ON attempt (key);
 -- What a run took from earlier attempts: a row a batch, names by line beside 64-bit attempt ids.

@@ -36,7 +36,7 @@ LOG_TAIL: Final = 65536
 """Bytes that are shown of what a running task has printed."""
 
 _REPORT: Final = (
-    "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, exit,"
+    "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, gpu, gpu_peak, exit,"
     " reason, message, outputs, stdout, stderr, log"
 )
 
@@ -114,7 +114,7 @@ def _range(run: int) -> tuple[int, int]:
 
 def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
     (number, task, attempt, state, folder, command, submitted, where, started, wall, cpu, peak,
-     code, reason, message, found, stdout, stderr, log) = row  # fmt: skip
+     gpu, gpu_peak, code, reason, message, found, stdout, stderr, log) = row  # fmt: skip
     name = str(task)
     if log and TaskState(state) is TaskState.RUNNING:
         stdout, stderr = _so_far(str(log))
@@ -137,6 +137,8 @@ def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
         wall_s=wall or 0.0,  # type: ignore[arg-type]
         cpu_s=cpu or 0.0,  # type: ignore[arg-type]
         peak_bytes=peak or 0,  # type: ignore[arg-type]
+        gpu_s=gpu or 0.0,  # type: ignore[arg-type]
+        gpu_peak_bytes=gpu_peak or 0,  # type: ignore[arg-type]
         outputs=decode(str(found), root_of(place)) if found else {},
         stdout=stdout or "",  # type: ignore[arg-type]
         stderr=stderr or "",  # type: ignore[arg-type]

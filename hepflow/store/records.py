@@ -97,6 +97,8 @@ class TaskReport:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    gpu_s: float = 0.0
+    gpu_peak_bytes: int = 0
     outputs: Mapping[str, Value] = field(default_factory=dict)
     stdout: str = ""
     stderr: str = ""

@@ -41,6 +41,8 @@ class Ending(NamedTuple):
     wall: float
     cpu: float
     peak: int
+    gpu: float
+    gpu_peak: int
     exit: int
     reason: str
     message: str
@@ -141,7 +143,7 @@ class RunWriter:
             )
         if batch.endings:
             many(
-                "UPDATE attempt SET state=?, started=?, wall=?, cpu=?, peak=?, exit=?, reason=?,"
+                "UPDATE attempt SET state=?, started=?, wall=?, cpu=?, peak=?, gpu=?, gpu_peak=?, exit=?, reason=?,"
                 " message=?, outputs=?, stdout=?, stderr=?, place=? WHERE id=?",
                 batch.endings,
             )

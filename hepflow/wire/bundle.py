@@ -15,9 +15,10 @@ from typing import Final
 
 from hepflow import capsule
 
-MAIN: Final = "import sys\nfrom hepflow.capsule.main import main\nsys.exit(main())\n"
-START: Final = "import sys;sys.path.insert(0,sys.argv[1]);del sys.argv[0];from hepflow.capsule.main import main;sys.exit(main())"
-"""For ``python3 -c``, with the capsule's path as the next word: sooner than running the file itself."""
+MAIN: Final = "import os\nfrom hepflow.capsule.main import main\nos._exit(main())\n"
+START: Final = "import sys;sys.path.insert(0,sys.argv[1]);del sys.argv[0];import os;from hepflow.capsule.main import main;os._exit(main())"
+"""For ``python3 -c``, with the capsule's path as the next word: sooner than running the file itself.
+Everything is written by then: to have Python clear itself away would only take time."""
 
 
 def capsule_bytes() -> bytes:

@@ -1,6 +1,6 @@
 """A command in a container: which runtime is here, and the words that run a task with it.
 
-Owns the words of podman, Docker, Apptainer (Singularity) and udocker. A container is one more way to
+Owns the words of podman, Docker, Apptainer (Singularity), udocker and Shifter. A container is one more way to
 start a command: the launcher starts the runtime's client in the task's folder as it would start any
 program. Starts nothing itself; must never know a queue, a lane or a process.
 
@@ -39,6 +39,7 @@ from hepflow.model.values import Directory, File
 RUNTIMES: Final = ("podman", "apptainer", "singularity", "docker", "udocker")
 """In the order they are looked for: those that need neither a daemon nor its rights come first."""
 
+SHIFTER: Final = "shifter"
 INSIDE: Final = "/hepflow/in"
 FOLDER: Final = "/hepflow/out"
 """Where a container sees the inputs, and the task's folder if the task does not mind where."""
@@ -57,7 +58,7 @@ class Runtime:
     """A container runtime.
 
     Args:
-        kind: one of ``RUNTIMES``.
+        kind: one of ``RUNTIMES``, or ``shifter``, which only sites name: it has their shared files inside.
         words: the program and its own options.
         options: for each container.
         rootless: it runs without the rights of root.
@@ -128,6 +129,8 @@ def fetching(runtime: Runtime, image: str) -> str:
             f"test -e {file} || {{ mkdir -p {shlex.quote(runtime.images)}"
             f" && {program} pull {file}.$$ {source} && mv {file}.$$ {file}; }}"
         )
+    if runtime.kind == SHIFTER:
+        return f"shifterimg pull {name}"
     known = {
         "podman": f"image exists {name}",
         "docker": f"image inspect {name}",
@@ -170,7 +173,7 @@ def contained(
     task, folder = attempt.task, attempt.folder
     container = task.container
     assert container is not None
-    out = container.folder or FOLDER
+    out = container.folder or (folder if runtime.kind == SHIFTER else FOLDER)
     inside = _Inside(folder, out)
     for item in task.stage:
         inside.place(item)
@@ -187,6 +190,9 @@ def contained(
         prefix = f"{runtime.kind.upper()}ENV_"
         client = {prefix + key: value for key, value in variables.items()}
         words = [*_apptainer(task, runtime, inside, gpus), *shell, *command]
+    elif runtime.kind == SHIFTER:
+        words = _shifter(task, runtime, inside, variables)
+        words += [*shell, *command]
     else:
         if gpus:  # inside they are counted anew
             variables.pop("CUDA_VISIBLE_DEVICES", None)
@@ -257,6 +263,21 @@ def _apptainer(task: Task, runtime: Runtime, inside: _Inside, gpus: tuple[str, .
     for mount in inside.mounts:
         words += ["--mount", _mount(*mount)]
     return [*words, *runtime.options, image_file(runtime, task.container.image)]
+
+
+def _shifter(
+    task: Task, runtime: Runtime, inside: _Inside, variables: Mapping[str, str]
+) -> list[str]:
+    """Shifter's own words: it has the machine's shared files and its ``/tmp`` inside where they are."""
+    assert task.container is not None
+    words = [*runtime.words, f"--image={task.container.image}", f"--workdir={inside.out}"]
+    for seen, here, _writable in inside.mounts:
+        if seen in (here, SCRATCH):
+            continue
+        if any(sign in seen + here for sign in ":;"):
+            raise ValueError(f"Shifter cannot mount a path with ':' or ';' in it: {here}")
+        words.append(f"--volume={here}:{seen}")
+    return [*words, *[f"--env={key}={value}" for key, value in variables.items()], *runtime.options]
 
 
 def _mount(seen: str, here: str, writable: bool) -> str:

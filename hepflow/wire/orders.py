@@ -19,11 +19,12 @@ from hepflow.wire.containers import Runtime, contained
 from hepflow.wire.spelling import call_parts, command_task, contained_task, encode
 from hepflow.wire.variables import for_cpus
 
-DOCKER_LIKE: Final = {
+RUNTIMES: Final = {
     Kind.PODMAN: Runtime("podman", ("podman",), rootless=True),
     Kind.PODMAN_HPC: Runtime("podman", ("podman-hpc",), rootless=True),
     Kind.DOCKER: Runtime("docker", ("docker",)),
     Kind.APPTAINER: Runtime("apptainer", ("apptainer",)),
+    Kind.SHIFTER: Runtime("shifter", ("shifter",)),
 }
 """What starts an image on a worker node, by the site's word for it."""
 
@@ -108,12 +109,12 @@ class Orders:
 
     def _runtime(self) -> Runtime:
         kind, options = self._site.container.runtime, self._site.container.options
-        known = DOCKER_LIKE.get(kind)
+        known = RUNTIMES.get(kind)
         if known is None:
             raise ValueError(
                 f"site '{self._site.name}' starts no container images with '{kind.value}'; say"
                 f" 'container: {{runtime: ...}}' in its file, one of"
-                f" {', '.join(word.value for word in DOCKER_LIKE)}"
+                f" {', '.join(word.value for word in RUNTIMES)}"
             )
         return Runtime(known.kind, known.words, options, known.rootless)
 

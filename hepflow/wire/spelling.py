@@ -206,8 +206,7 @@ def decode_lines(data: bytes) -> list[list[Any]]:
 def finished(message: list[Any], where: str) -> Finished:
     """The event for one result."""
     count = len(message)
-    started, wall_s, cpu_s, peak = message[3]
-    usage = Usage(started, wall_s, cpu_s, peak)
+    usage = Usage(*message[3])
     values: dict[str, Value] = (message[4] or {}) if count > 4 else {}
     if count <= 5:
         return Finished(message[1], Outcome(outputs=values, usage=usage, where=where))

@@ -15,6 +15,7 @@ from hepflow.model.site import Limits, Queue, Site
 from hepflow_dask import DaskExecutor
 from hepflow_htcondor import HTCondorExecutor
 from hepflow_parsl import ParslExecutor
+from hepflow_pbs import PBSExecutor
 from hepflow_slurm import SlurmExecutor
 from tests.contract.loop import Loop
 
@@ -38,10 +39,27 @@ def _slurm(workdir: Path) -> Executor:
 def slurm_site(**queue: Any) -> Site:
     """The cluster that tests start, as a site."""
     whole = {"partition": "main", "cpus": 4, "gpus": 2, "memory_mib": 4000, "array": 500, **queue}
-    settings = {"grace_s": 0.5, "patience_s": 2}
+    settings = {"grace_s": 0.5, "patience_s": 2, "never_s": 1}
     return Site(
         "slurm",
         executor="slurm",
+        queues=(Queue("main", **whole),),
+        limits=Limits(poll_s=0.5),
+        settings=settings,
+    )
+
+
+def _pbs(workdir: Path) -> Executor:
+    return PBSExecutor(workdir, site=pbs_site())
+
+
+def pbs_site(flavour: str = "torque", **queue: Any) -> Site:
+    """The stand-in for PBS, as a site."""
+    whole = {"partition": "main", "cpus": 8, "gpus": 2, "memory_mib": 4000, "array": 500, **queue}
+    settings = {"grace_s": 0.5, "patience_s": 2, "never_s": 1, "flavour": flavour}
+    return Site(
+        "pbs",
+        executor="pbs",
         queues=(Queue("main", **whole),),
         limits=Limits(poll_s=0.5),
         settings=settings,
@@ -70,11 +88,22 @@ FACTORIES: dict[str, Factory] = {
     "dask": _dask,
     "htcondor_stand_in": _htcondor,
     "parsl": _parsl,
+    "pbs_stand_in": _pbs,
     "slurm": _slurm,
 }
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
-SERVICES = {"htcondor_stand_in": "condor_stand_in", "slurm": "slurm"}
+PACKED: dict[str, Factory] = {
+    "pbs_stand_in": lambda workdir: PBSExecutor(workdir, site=pbs_site(pack=250)),
+    "slurm": lambda workdir: SlurmExecutor(workdir, site=slurm_site(pack=250)),
+}
+"""The same for thousands of short tasks, where the system below starts a few tens of jobs a second."""
+
+SERVICES = {
+    "htcondor_stand_in": "condor_stand_in",
+    "pbs_stand_in": "pbs_stand_in",
+    "slurm": "slurm",
+}
 """The services that executors need, by the names of their fixtures."""
 
 
@@ -92,6 +121,11 @@ def executor_factory(executor_name: str) -> Factory:
 
 
 @pytest.fixture
+def packed_factory(executor_name: str) -> Factory:
+    return PACKED.get(executor_name, FACTORIES[executor_name])
+
+
+@pytest.fixture
 def loop() -> Loop:
     return Loop()
 
@@ -99,6 +133,14 @@ def loop() -> Loop:
 @pytest.fixture
 def executor(executor_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
     made = executor_factory(tmp_path / "executor")
+    made.start(loop)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def packed_executor(packed_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
+    made = packed_factory(tmp_path / "packed")
     made.start(loop)
     yield made
     made.close()

@@ -72,6 +72,11 @@ def bench(executor: Executor, loop: Loop, tmp_path: Path) -> Bench:
     return Bench(executor, loop, tmp_path)
 
 
+@pytest.fixture
+def packed_bench(packed_executor: Executor, loop: Loop, tmp_path: Path) -> Bench:
+    return Bench(packed_executor, loop, tmp_path)
+
+
 def outputs_of(loop: Loop, attempt: str) -> Any:
     return loop.outcome(attempt).outputs
 
@@ -264,7 +269,8 @@ def test_inputs_are_placed_before_the_start(bench: Bench, tmp_path: Path) -> Non
     assert bench.run(task).outputs["o"] == "content+note"
 
 
-def test_one_task_and_five_thousand(bench: Bench) -> None:
+def test_one_task_and_five_thousand(packed_bench: Bench) -> None:
+    bench = packed_bench
     tasks = [shell("true")] + [shell(f"touch {n % 7}", Output("o", f"{n % 7}")) for n in range(40)]
     assert all(outcome.succeeded for outcome in bench.run(*tasks))
     attempts = [Attempt(f"many[{n}]", call("double", x=n)) for n in range(5000)]
@@ -273,8 +279,8 @@ def test_one_task_and_five_thousand(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_five_thousand_commands(bench: Bench) -> None:
-    outcomes = bench.run(*[shell("touch x", Output("o", "x"))] * 5000)
+def test_five_thousand_commands(packed_bench: Bench) -> None:
+    outcomes = packed_bench.run(*[shell("touch x", Output("o", "x"))] * 5000)
     assert all(outcome.succeeded for outcome in outcomes)
 
 

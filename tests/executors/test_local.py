@@ -312,6 +312,7 @@ def test_worker_programs_load_next_to_nothing(tmp_path: Path) -> None:
         "hepflow.capsule.digests",
         "hepflow.capsule.folder",
         "hepflow.capsule.job",
+        "hepflow.capsule.light",
         "hepflow.capsule.placing",
         "hepflow.capsule.report",
         "hepflow.capsule.spawning",

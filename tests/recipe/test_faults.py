@@ -30,6 +30,8 @@ CASES = {
     "a bad name": (step("{command: x, inputs: {a b: 1}}"), 5, 28, "HF112", "cannot be called 'a b'", "letters"),
     "a taken name": ("steps: {inputs: {command: x}}\n", 2, 9, "HF112", "cannot be called 'inputs'", ""),
     "text for a flag": (step("{command: x, cache: sometimes}"), 5, 26, "HF113", "'cache' takes true or false", ""),
+    "a checkpoint elsewhere": (step("{command: x, checkpoint: [../x]}"), 5, 32, "HF211", "leaves the task's folder", "own folder"),
+    "a checkpoint that is a template": (step("{command: x, checkpoint: '{{ n }}'}"), 5, 31, "HF211", "is a template", "own folder"),
     # what to run
     "nothing to run": (step("{inputs: {x: 1}}"), 5, 3, "HF217", "step 'b' has nothing to run", "command, script"),
     "two things to run": (step("{command: x, script: y}"), 5, 19, "HF218", "both 'command' and 'script'", "keep one"),

@@ -239,6 +239,23 @@ def test_blocks_of_jinja_leave_no_empty_lines(load: Load) -> None:
     assert shell(workflow, "b") == "echo 1\necho 2\n"
 
 
+def test_a_checkpoint_is_a_name_or_several_and_counts_for_no_fingerprint(load: Load) -> None:
+    workflow = load(
+        """
+        steps:
+          one: {command: x, checkpoint: state/}
+          several: {command: x, checkpoint: [a.npz, b/c]}
+          plain: {command: x}
+          call: {python: "json:dumps", inputs: {obj: 1}, checkpoint: a.npz}
+        """
+    )
+    assert planned(workflow, "one").checkpoint == ("state",)
+    assert planned(workflow, "several").checkpoint == ("a.npz", "b/c")
+    assert planned(workflow, "call").checkpoint == ("a.npz",)
+    prints = {fingerprint(workflow, name) for name in ("one", "several", "plain")}
+    assert len(prints) == 1
+
+
 def test_resources_env_container_and_retries(load: Load) -> None:
     workflow = load(
         """

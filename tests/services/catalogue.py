@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import condor, kubernetes, moto, slurm
+from . import condor, kubernetes, moto, pbs, slurm
 from .service import Service
 
 SERVICES = {
@@ -30,6 +30,7 @@ SERVICES = {
             packages=kubernetes.PACKAGES,
             modules=kubernetes.MODULES,
         ),
+        Service("pbs_stand_in", start=pbs.start),
         Service("moto", start=moto.start, modules=moto.MODULES),
     )
 }

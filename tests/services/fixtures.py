@@ -21,9 +21,10 @@ from .condor import CondorStandIn
 from .daemons import Unavailable
 from .kubernetes import KubernetesStandIn
 from .moto import Moto
+from .pbs import PBSStandIn
 from .slurm import Slurm
 
-Cluster = TypeVar("Cluster", Slurm, CondorStandIn, KubernetesStandIn, Moto)
+Cluster = TypeVar("Cluster", Slurm, CondorStandIn, KubernetesStandIn, PBSStandIn, Moto)
 
 
 @contextmanager
@@ -109,6 +110,21 @@ def kubernetes_stand_in(
 ) -> Iterator[KubernetesStandIn]:
     """A stand-in for a Kubernetes cluster: a node of four cores, and one with two GPUs besides."""
     yield from _for_a_test(kubernetes_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def pbs_stand_in_service() -> Iterator[PBSStandIn]:
+    """The stand-in for PBS, whatever the tests' environment says."""
+    with running("pbs_stand_in") as at:
+        yield PBSStandIn(at)
+
+
+@pytest.fixture
+def pbs_stand_in(
+    pbs_stand_in_service: PBSStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PBSStandIn]:
+    """A stand-in for PBS's commands on PATH: eight cores, two made-up GPUs."""
+    yield from _for_a_test(pbs_stand_in_service, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,21 @@ def intent(writer: RunWriter, task: str, key: bytes, what: str = "a=1") -> Inten
 
 def success(row: int, outputs: str = "{}") -> Ending:
     return Ending(
-        TaskState.SUCCEEDED.value, 1.0, 0.5, 0.4, 100, 0, "", "", outputs, "", "", "here", row
+        TaskState.SUCCEEDED.value,
+        1.0,
+        0.5,
+        0.4,
+        100,
+        0.0,
+        0,
+        0,
+        "",
+        "",
+        outputs,
+        "",
+        "",
+        "here",
+        row,
     )
 
 

@@ -53,6 +53,25 @@ def words(task: Task, runtime: Runtime, **env: str) -> list[str]:
 # --- the words ------------------------------------------------------------------------------------
 
 
+def test_shifter_sees_shared_files_where_they_are() -> None:
+    runtime = Runtime("shifter", ("shifter",), ("--module=gpu",))
+    task = Task(
+        Shell("cut -f1 /data/x"),
+        stage=(Staged(File("/data/x"), "/data/x"), Staged(File("/data/y"), f"{INPUTS}/0/y")),
+        container=Container("docker:lab/img:1"),
+    )
+    assert words(task, runtime, A="b")[:9] == [
+        "shifter", "--image=docker:lab/img:1", "--workdir=/w/1", "--volume=/data/y:/hepflow/in/0/y",
+        "--env=HOME=/w/1", "--env=TMPDIR=/tmp", "--env=A=b", "--module=gpu", "/bin/sh",
+    ]  # fmt: skip
+
+
+def test_shifter_cannot_mount_a_colon() -> None:
+    task = Task(Argv(("x",)), stage=(Staged(File("/d:a/x"), "/in/x"),), container=BOX)
+    with pytest.raises(ValueError, match="cannot mount a path with ':'"):
+        words(task, Runtime("shifter", ("shifter",)))
+
+
 def test_podman_is_told_everything() -> None:
     runtime = Runtime("podman", ("podman", "--log-level=error"), ("--ulimit=nofile=9",), True)
     task = Task(

@@ -1,7 +1,7 @@
 """What was handed to the batch system in one go, as a folder that outlives the head.
 
 In ``jobs/7`` are ``attempts.json`` (the intent: which attempts are in which job), the orders ``0.json`` and so
-on, ``submit.sh``, ``answer`` (what ``sbatch`` printed, locked by it while it runs) and ``results``. Owns
+on, ``submit.sh``, ``answer`` (what its submission printed, locked by that while it runs) and ``results``. Owns
 those files. Must never run a command or judge an attempt.
 """
 
@@ -20,7 +20,7 @@ from hepflow.model.site import Queue
 from hepflow.wire.spelling import decode_lines
 
 PATIENCE_S: Final = 30.0
-"""Seconds that the ``sbatch`` of a killed head may take to end."""
+"""Seconds that the submission of a killed head may take to end."""
 
 
 class Result(NamedTuple):
@@ -48,7 +48,7 @@ class Submission:
         name: the job's name.
         elements: the attempts of each job, by id.
         queue: where it was submitted to.
-        job: its number; empty until Slurm has said it.
+        job: its number; empty until the batch system has said it.
         asked: what each of the jobs asks for, in words.
         open: attempts without an end, by id -> their number here.
         begun: those that gave a sign of life -> host and process.
@@ -64,6 +64,7 @@ class Submission:
     open: dict[str, int] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
     over: dict[int, float] = field(default_factory=dict)
+    _heard: dict[str, tuple[int, float]] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
 
@@ -91,29 +92,47 @@ class Submission:
         (self.folder / name).write_bytes(content)
 
     def opened_answer(self) -> IO[bytes]:
-        """The file for what ``sbatch`` prints, locked for as long as that runs."""
+        """The file for what its submission prints, locked for as long as that runs."""
         file = (self.folder / "answer").open("w+b")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return file
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether the batch system may know of it."""
+        return (self.folder / "answer").exists()
+
     def answered(self) -> str:
-        """The job's number, as ``sbatch`` printed it; empty if it did not."""
+        """What its submission printed; empty if it did not come to that."""
         try:
-            text = (self.folder / "answer").read_text(encoding="utf-8")
+            return (self.folder / "answer").read_text(encoding="utf-8").strip()
         except OSError:
             return ""
-        return text.strip().partition(";")[0]
 
     def element_of(self, attempt: str) -> int:
         """Which of the jobs an attempt is in."""
         return self._places[attempt]
 
-    def handle(self, element: int) -> str:
-        """What Slurm calls one of the jobs."""
-        return f"{self.job}_{element}" if len(self.elements) > 1 else self.job
+    def still_open(self) -> dict[int, list[str]]:
+        """The attempts without an end, by the job that they are in."""
+        found: dict[int, list[str]] = {}
+        for name in self.open:
+            found.setdefault(self._places[name], []).append(name)
+        return found
+
+    def silence_s(self, attempt: str, now: float) -> float:
+        """Seconds since an attempt's last sign of life; by our own clock, for nodes have others."""
+        try:
+            stamp = os.stat(self.folder / "results" / f"{self.open[attempt]}.beat").st_mtime_ns
+        except OSError:
+            return 0.0  # it has given none yet, and need not
+        before = self._heard.get(attempt)
+        if before is None or before[0] != stamp:
+            self._heard[attempt] = before = stamp, now
+        return now - before[1]
 
     def log(self, element: int) -> str:
-        """What Slurm and the capsule had to say in one of the jobs; empty where it is not readable."""
+        """What the batch system and the capsule had to say in one of the jobs; empty where it is not readable."""
         try:
             text = (self.folder / f"{element}.log").read_bytes()
         except OSError:
@@ -150,20 +169,18 @@ class Submission:
 
 
 def submissions_in(folder: Path, queues: Mapping[str, Queue]) -> list[Submission]:
-    """What earlier heads submitted, oldest first; waits for an ``sbatch`` that still runs."""
+    """What earlier heads submitted, oldest first; waits for a submission that still runs."""
     found = []
     for path in sorted(folder.glob("*/attempts.json"), key=lambda path: int(path.parent.name)):
         try:
             said = json.loads(path.read_bytes())
         except ValueError:
             continue  # the head was killed before the intent was whole, so nothing was submitted
-        if not (path.parent / "answer").exists():
-            continue
         queue = queues.get(said["queue"], Queue(said["queue"]))
         submission = Submission(path.parent, said["name"], said["elements"], queue)
-        _wait_for(path.parent / "answer")
-        submission.job = submission.answered()
-        found.append(submission)
+        if submission.was_sent:
+            _wait_for(path.parent / "answer")
+            found.append(submission)
     return found
 
 

@@ -27,6 +27,19 @@ class Answer(NamedTuple):
     complaint: str
 
 
+class _Command(NamedTuple):
+    """One that runs, and the files that take what it says."""
+
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+    complained: IO[bytes]
+    lasts: bool
+
+    def close(self) -> None:
+        self.said.close()
+        self.complained.close()
+
+
 class Asker:
     """Runs commands without ever waiting for one.
 
@@ -36,7 +49,7 @@ class Asker:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._running: dict[int, _Command] = {}
 
     def ask(
         self,
@@ -49,8 +62,8 @@ class Asker:
         Args:
             output: where its standard output goes, if it must outlive this process.
         """
-        said = output or _scratch()
-        complained = _scratch()
+        said = output or tempfile.TemporaryFile()  # noqa: SIM115 - closed when the command has ended
+        complained = tempfile.TemporaryFile()  # noqa: SIM115
         ended, end = os.pipe()
         try:
             process = subprocess.Popen(
@@ -63,43 +76,40 @@ class Asker:
             )
         except OSError as error:
             os.close(ended)
+            said.close()
+            complained.close()
             self._sink.call_at(
                 time.monotonic(), partial(then, Answer(127, "", f"{words[0]}: {error.strerror}"))
             )
             return
         finally:
             os.close(end)
-        self._running[ended] = process
-        self._sink.watch(ended, partial(self._ended, ended, said, complained, then))
+        self._running[ended] = _Command(process, said, complained, output is not None)
+        self._sink.watch(ended, partial(self._ended, ended, then))
         self._sink.call_at(time.monotonic() + PATIENCE_S, partial(_give_up, process))
 
     def close(self) -> None:
-        """Forget the commands that are under way; they end by themselves."""
-        for descriptor in self._running:
+        """End the commands that are under way, but for those whose output outlives us."""
+        for descriptor, command in self._running.items():
             self._sink.unwatch(descriptor)
             os.close(descriptor)
+            if not command.lasts:
+                command.process.kill()
+                command.process.wait()
+            command.close()
         self._running.clear()
 
-    def _ended(
-        self,
-        descriptor: int,
-        said: IO[bytes],
-        complained: IO[bytes],
-        then: Callable[[Answer], None],
-    ) -> None:
+    def _ended(self, descriptor: int, then: Callable[[Answer], None]) -> None:
         self._sink.unwatch(descriptor)
         os.close(descriptor)
-        code = self._running.pop(descriptor).wait()
+        command = self._running.pop(descriptor)
+        code = command.process.wait()
         texts = []
-        for file in (said, complained):
+        for file in (command.said, command.complained):
             file.seek(0)
             texts.append(file.read().decode("utf-8", "replace"))
-            file.close()
+        command.close()
         then(Answer(code, texts[0], texts[1].strip()))
-
-
-def _scratch() -> IO[bytes]:
-    return tempfile.TemporaryFile()
 
 
 def _give_up(process: subprocess.Popen[bytes]) -> None:
