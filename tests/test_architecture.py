@@ -44,6 +44,7 @@ FLOORS: dict[str, set[str]] = {
     "executors": {"model", "capsule", "wire"},
     # On a worker, tasks mean what they mean here because the local executor runs them there.
     "pilots": {"hepflow", "model", "executors", "runner.loop"},
+    "arrays": {"hepflow", "model", "wire", "plugins"},
     "plugins": {"model"},
     "inputs": {"model"},
     "bundled": {"model"},
@@ -73,7 +74,13 @@ FLOORS: dict[str, set[str]] = {
 }
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
-ADAPTERS_MAY_IMPORT = {"hepflow.model", "hepflow.capsule", "hepflow.pilots", "hepflow.wire"}
+ADAPTERS_MAY_IMPORT = {
+    "hepflow.arrays",
+    "hepflow.model",
+    "hepflow.capsule",
+    "hepflow.pilots",
+    "hepflow.wire",
+}
 
 VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli"}
 """A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,
@@ -92,6 +99,7 @@ LATE_IMPORTS: dict[str, str] = {
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
     "hepflow.recipe.portable": "only an export reads templates as trees",
+    "hepflow.capsule.afar": "tar files and the web are for jobs far away",
     "urllib.request": "dear, and few inputs come from the web",
 }
 """Modules that may be imported inside a function anywhere, and what that spares."""

@@ -24,10 +24,11 @@ from hepflow.model.task import Attempt, Outcome, Reason
 from hepflow.wire.bundle import write_capsule
 from hepflow.wire.orders import Orders
 from hepflow.wire.spelling import encode
+from hepflow.wire.travel import HERE, Luggage
 from hepflow_htcondor.batch import Batch, Job, batches_in
 from hepflow_htcondor.commands import Answer, Commands
 from hepflow_htcondor.description import Item, Shape, describe, grace_s, image_of, job_script
-from hepflow_htcondor.travel import HERE, Luggage
+from hepflow_htcondor.luggage import lay_out
 from hepflow_htcondor.watching import Watch
 
 CAPACITY: Final = 10_000
@@ -203,7 +204,7 @@ class HTCondorExecutor:
         self._serial += 1
         folder = self._workdir / str(self._serial)
         (folder / "in").mkdir(parents=True)
-        luggage = Luggage(folder / "in")
+        luggage = Luggage(partial(lay_out, folder / "in"))
         batch = Batch(folder, self.travels, luggage.places)
         items: list[Item] = []
         for attempt in attempts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from hepflow.model.protocols import Executor
 from hepflow.model.site import Limits, Queue, Site
 from hepflow_dask import DaskExecutor
 from hepflow_htcondor import HTCondorExecutor
+from hepflow_kubernetes import KubernetesExecutor
 from hepflow_parsl import ParslExecutor
 from hepflow_slurm import SlurmExecutor
 from tests.contract.loop import Loop
@@ -55,6 +58,31 @@ def _htcondor(workdir: Path) -> Executor:
     return HTCondorExecutor(workdir, site=site)
 
 
+def _kubernetes(workdir: Path) -> Executor:
+    return KubernetesExecutor(workdir, site=kubernetes_site())
+
+
+def kubernetes_site(**settings: Any) -> Site:
+    """The stand-in's cluster, whose Pods see what the tests' head sees."""
+    here = str(Path(__file__).parents[2])
+    seen = {Path(path) for path in (tempfile.gettempdir(), sys.prefix, sys.base_prefix, here)}
+    # The stand-in's Pods have the programs of this machine, and a mount needs no mount within.
+    seen = {path for path in seen if not path.is_relative_to("/usr")}
+    outer = sorted(path for path in seen if not any(other in path.parents for other in seen))
+    queue = Queue("all", cpus=4, memory_mib=8000, gpus=2, pack=250)
+    return Site(
+        "cluster",
+        executor="kubernetes",
+        queues=(queue,),
+        settings={
+            "grace_s": 0.3,
+            "memory_mib": 100,
+            "volumes": [f"{path}:{path}" for path in outer],
+            **settings,
+        },
+    )
+
+
 def _dask(workdir: Path) -> Executor:
     return DaskExecutor(workdir, site=replace(SITE, name="dask", executor="dask"))
 
@@ -69,12 +97,17 @@ FACTORIES: dict[str, Factory] = {
     "local": _local,
     "dask": _dask,
     "htcondor_stand_in": _htcondor,
+    "kubernetes_stand_in": _kubernetes,
     "parsl": _parsl,
     "slurm": _slurm,
 }
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
-SERVICES = {"htcondor_stand_in": "condor_stand_in", "slurm": "slurm"}
+SERVICES = {
+    "htcondor_stand_in": "condor_stand_in",
+    "kubernetes_stand_in": "kubernetes_stand_in",
+    "slurm": "slurm",
+}
 """The services that executors need, by the names of their fixtures."""
 
 
