@@ -69,7 +69,7 @@ def kubernetes_site(**settings: Any) -> Site:
     # The stand-in's Pods have the programs of this machine, and a mount needs no mount within.
     seen = {path for path in seen if not path.is_relative_to("/usr")}
     outer = sorted(path for path in seen if not any(other in path.parents for other in seen))
-    queue = Queue("all", cpus=4, memory_mib=8000, gpus=2, pack=250)
+    queue = Queue("all", cpus=4, memory_mib=8000, gpus=2)
     return Site(
         "cluster",
         executor="kubernetes",
@@ -109,6 +109,15 @@ SERVICES = {
     "slurm": "slurm",
 }
 """The services that executors need, by the names of their fixtures."""
+
+FEWER = {"htcondor_stand_in": 200, "kubernetes_stand_in": 200}
+"""How many tasks are many where each is a job, and a stand-in takes a tenth of a second for it."""
+
+
+@pytest.fixture
+def many(executor_name: str) -> int:
+    """How many tasks are many."""
+    return FEWER.get(executor_name, 5000)
 
 
 @pytest.fixture(params=sorted(FACTORIES))

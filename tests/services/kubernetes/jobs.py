@@ -77,10 +77,10 @@ class Controller:
     def reconcile(self) -> None:
         """Look at every Job once."""
         pods: dict[str, list[Object]] = {}
-        for pod in self.objects.list(PODS):
+        for pod in self.objects.view(PODS):
             for owner in pod["metadata"].get("ownerReferences", []):
                 pods.setdefault(owner["uid"], []).append(pod)
-        for job in self.objects.list(JOBS):
+        for job in self.objects.view(JOBS):
             mine = pods.get(job["metadata"]["uid"], [])
             if not ended(job):
                 self._reconcile(job, mine)

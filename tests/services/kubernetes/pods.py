@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import re
@@ -72,7 +73,30 @@ def wants(pod: Object) -> dict[str, float]:
     return total
 
 
-def place(pod: Object, pods: list[Object], claims: Callable[[str], bool]) -> tuple[str | None, str]:
+def free_on_nodes(pods: list[Object]) -> dict[str, dict[str, float]]:
+    """What each node has left beside the Pods that it has."""
+    free = {
+        node["metadata"]["name"]: {
+            key: quantity(value) for key, value in node["status"]["capacity"].items()
+        }
+        for node in nodes()
+    }
+    for pod in pods:
+        name = pod["spec"].get("nodeName")
+        if name and pod["status"]["phase"] not in FINAL:
+            take(free[name], pod)
+    return free
+
+
+def take(free: dict[str, float], pod: Object) -> None:
+    """Take what a Pod asks for from what a node has left."""
+    for key, amount in wants(pod).items():
+        free[key] = free.get(key, 0) - amount
+
+
+def place(
+    pod: Object, free: dict[str, dict[str, float]], claims: Callable[[str], bool]
+) -> tuple[str | None, str]:
     """The node for a Pod, or none and why."""
     for volume in pod["spec"].get("volumes") or []:
         claim = volume.get("persistentVolumeClaim", {}).get("claimName")
@@ -82,12 +106,7 @@ def place(pod: Object, pods: list[Object], claims: Callable[[str], bool]) -> tup
     faults = []
     for node in nodes():
         name = node["metadata"]["name"]
-        free = {key: quantity(value) for key, value in node["status"]["capacity"].items()}
-        for other in pods:
-            if other["spec"].get("nodeName") == name and other["status"]["phase"] not in FINAL:
-                for key, amount in wants(other).items():
-                    free[key] = free.get(key, 0) - amount
-        lacking = [key for key, amount in asked.items() if amount > free.get(key, 0)]
+        lacking = [key for key, amount in asked.items() if amount > free[name].get(key, 0)]
         if not _suits(pod["spec"], node["metadata"]["labels"]):
             faults.append("1 node(s) didn't match Pod's node affinity/selector")
         elif lacking:
@@ -136,26 +155,27 @@ class Kubelet:
 
     def reconcile(self) -> None:
         """Give each Pod a node, start what has one, end what is to go."""
-        pods = self.objects.list(PODS)
+        pods = self.objects.view(PODS)
+        free = free_on_nodes(pods)
         for pod in pods:
             uid, phase = pod["metadata"]["uid"], pod["status"]["phase"]
             if "deletionTimestamp" in pod["metadata"]:
                 self._end(pod)
             elif phase == "Pending" and "nodeName" not in pod["spec"]:
-                self._schedule(pod, pods)
+                self._schedule(pod, free)
             elif phase == "Pending" and uid not in self.running:
-                self.running[uid] = _Running(self, pod)
+                self.running[uid] = _Running(self, copy.deepcopy(pod))
                 self.running[uid].start()
 
-    def _schedule(self, pod: Object, pods: list[Object]) -> None:
+    def _schedule(self, pod: Object, free: dict[str, dict[str, float]]) -> None:
         namespace = pod["metadata"]["namespace"]
         claims = RESOURCES["v1", "persistentvolumeclaims"]
-        node, why = place(pod, pods, lambda name: self.objects.exists(claims, namespace, name))
+        node, why = place(pod, free, lambda name: self.objects.exists(claims, namespace, name))
         condition = {"type": "PodScheduled", "status": "True"}
         if node is None:
             condition |= {"status": "False", "reason": "Unschedulable", "message": why}
         else:
-            pod["spec"]["nodeName"] = node  # the next one is placed beside it
+            take(free[node], pod)  # the next one is placed beside it
 
         def note(made: Object) -> None:
             if node:

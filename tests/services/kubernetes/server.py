@@ -53,8 +53,9 @@ class Cluster:
         seen = 0
         while True:
             seen = self.objects.wait(seen, 0.3)
-            self.controller.reconcile()
-            self.kubelet.reconcile()
+            with self.objects.changed:
+                self.controller.reconcile()
+                self.kubelet.reconcile()
             time.sleep(0.02)
 
 
