@@ -111,7 +111,9 @@ class Luggage:
 def modules_in(folder: str) -> tuple[str, ...]:
     """The modules and packages in a folder, and what lies in these: a recipe's own folder has more."""
     found = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    with os.scandir(folder) as entries:
+        there = sorted(entries, key=lambda entry: entry.name)
+    for entry in there:
         if entry.is_file() and entry.name.endswith(".py"):
             found.append(entry.name)
         elif entry.is_dir() and entry.name.isidentifier() and _has_modules(entry.path):
@@ -122,7 +124,7 @@ def modules_in(folder: str) -> tuple[str, ...]:
 
 
 def _has_modules(folder: str) -> bool:
-    return any(entry.name.endswith(".py") for entry in os.scandir(folder))
+    return any(name.endswith(".py") for name in os.listdir(folder))
 
 
 def replaced(text: str, places: Mapping[str, str]) -> str:

@@ -158,7 +158,7 @@ class Controller:
         for pod in pods:
             known = records.get(pod["metadata"]["uid"])
             if known is None or known.phase != "Dropped":
-                records[pod["metadata"]["uid"]] = Record(pod["status"]["phase"], _index(pod))
+                records[pod["metadata"]["uid"]] = Record(_phase(pod), _index(pod))
         return list(records.values())
 
     def _end(self, job: Object, status: Object, active: list[Object], type: str, why: str) -> None:
@@ -302,6 +302,13 @@ def _failed_indexes(spec: Object, records: list[Record]) -> set[int]:
         return set()
     failures = Counter(record.index for record in records if record.phase == "Failed")
     return {index for index, count in failures.items() if index is not None and count > limit}
+
+
+def _phase(pod: Object) -> str:
+    """A Pod's phase as its Job counts it: one that is to go has failed."""
+    phase: str = pod["status"]["phase"]
+    leaves = "deletionTimestamp" in pod["metadata"] and phase != "Succeeded"
+    return "Failed" if leaves else phase
 
 
 def _index(pod: Object) -> int | None:
