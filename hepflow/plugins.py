@@ -28,6 +28,7 @@ BUILTIN: Final = {
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
         "htcondor": "hepflow_htcondor:HTCondorExecutor",
+        "clouds": "hepflow_clouds:CloudsExecutor",
         "kubernetes": "hepflow_kubernetes:KubernetesExecutor",
         "slurm": "hepflow_slurm:SlurmExecutor",
         "dask": "hepflow_dask:DaskExecutor",

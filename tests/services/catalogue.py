@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import condor, kubernetes, moto, slurm
+from . import aws_batch, condor, kubernetes, moto, slurm
 from .service import Service
 
 SERVICES = {
@@ -29,6 +29,13 @@ SERVICES = {
             programs=kubernetes.PROGRAMS,
             packages=kubernetes.PACKAGES,
             modules=kubernetes.MODULES,
+        ),
+        Service(
+            "aws_batch_stand_in",
+            start=aws_batch.start,
+            programs=aws_batch.PROGRAMS,
+            packages=aws_batch.PACKAGES,
+            modules=aws_batch.MODULES,
         ),
         Service("moto", start=moto.start, modules=moto.MODULES),
     )

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 
+from .aws_batch import AwsBatchStandIn
 from .catalogue import SERVICES
 from .condor import CondorStandIn
 from .daemons import Unavailable
@@ -23,7 +24,7 @@ from .kubernetes import KubernetesStandIn
 from .moto import Moto
 from .slurm import Slurm
 
-Cluster = TypeVar("Cluster", Slurm, CondorStandIn, KubernetesStandIn, Moto)
+Cluster = TypeVar("Cluster", AwsBatchStandIn, Slurm, CondorStandIn, KubernetesStandIn, Moto)
 
 
 @contextmanager
@@ -122,6 +123,21 @@ def moto_service() -> Iterator[Moto]:
 def moto(moto_service: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
     """AWS's S3, EC2 and IAM, and a Batch that runs nothing."""
     yield from _for_a_test(moto_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def aws_batch_stand_in_service() -> Iterator[AwsBatchStandIn]:
+    """The stand-in for AWS Batch, whatever the tests' environment says."""
+    with running("aws_batch_stand_in") as at:
+        yield AwsBatchStandIn(at)
+
+
+@pytest.fixture
+def aws_batch_stand_in(
+    moto: Moto, aws_batch_stand_in_service: AwsBatchStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AwsBatchStandIn]:
+    """A stand-in for AWS Batch that runs jobs, with moto's S3 beside it."""
+    yield from _for_a_test(aws_batch_stand_in_service, monkeypatch)
 
 
 def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.services import sandbox
 from tests.services.memory import memory_kib
 
 from .checks import quantity
@@ -30,9 +30,6 @@ NODES = {
     },
 }
 POLL_S = 0.3
-IMAGE = ("/usr", "/etc", "/opt")
-"""What every image has: this machine's programs, and nothing of its users."""
-
 FINAL = ("Succeeded", "Failed")
 
 
@@ -295,27 +292,13 @@ class _Running(threading.Thread):
         try:
             if "absent" in container["image"]:
                 raise NotYet("ImagePullBackOff", f'Back-off pulling image "{container["image"]}"')
-            sandbox = self._sandbox(container)
+            told = self._sandbox(container)
         except NotYet as error:
             reason, message = error.args
             self.states[name] = {"waiting": {"reason": reason, "message": message}}
             self._tell("Pending")
             return False
-        read, write = os.pipe()
-        with self.kubelet.log(self.pod, name).open("wb") as output:
-            process = subprocess.Popen(
-                ["bwrap", "--info-fd", str(write), *sandbox],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[write],
-                start_new_session=True,
-            )
-        os.close(write)
-        with os.fdopen(read) as info:
-            told = info.read()
-        inner = json.loads(told)["child-pid"] if told else process.pid
-        self.processes[name] = (process, inner)
+        self.processes[name] = sandbox.start(told, self.kubelet.log(self.pod, name))
         self.states[name] = {"running": {"startedAt": now()}}
         return True
 
@@ -330,25 +313,21 @@ class _Running(threading.Thread):
                 text,
             )
 
-        command = ["--unshare-pid", "--as-pid-1"]
-        command += ["--die-with-parent", "--clearenv", "--tmpfs", "/", "--proc", "/proc"]
-        command += ["--dev", "/dev", "--tmpfs", "/tmp"]
-        for folder in filter(os.path.isdir, IMAGE):
-            command += ["--ro-bind", folder, folder]
-        for link in ("/bin", "/lib", "/lib64", "/sbin"):
-            if os.path.islink(link):
-                command += ["--symlink", os.readlink(link), link]
-            elif os.path.isdir(link):
-                command += ["--ro-bind", link, link]
-        for mount in container.get("volumeMounts") or []:
-            source = self._volume(mount["name"]) / mount.get("subPath", "")
-            how = "--ro-bind" if mount.get("readOnly") else "--bind"
-            command += [how, str(source), mount["mountPath"]]
-        for name, value in environment.items():
-            command += ["--setenv", name, expanded(value)]
-        command += ["--chdir", container.get("workingDir", "/"), "--"]
-        words = [*container["command"], *(container.get("args") or [])]
-        return command + [expanded(word) for word in words]
+        mounts = [
+            (
+                str(self._volume(mount["name"]) / mount.get("subPath", "")),
+                mount["mountPath"],
+                "--ro-bind" if mount.get("readOnly") else "--bind",
+            )
+            for mount in container.get("volumeMounts") or []
+        ]
+        command = [*container["command"], *(container.get("args") or [])]
+        return sandbox.words(
+            [expanded(word) for word in command],
+            {name: expanded(value) for name, value in environment.items()},
+            mounts,
+            container.get("workingDir", "/"),
+        )
 
     def _environment(self, container: Object) -> dict[str, str]:
         found = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/"}
