@@ -71,7 +71,8 @@ class CloudsExecutor:
                     raise ValueError(f"the provider '{provider}' needs the setting '{name}'")
             number(settings, "memory_mib", 1)
         self._site = site
-        self._workdir = workdir.absolute()
+        # Below the folder that it is given, which may hold what tasks have left.
+        self._workdir = workdir.absolute() / ".arrays"
         self._python = text(site.settings, "python", "python3")
         self._grace_s = number(site.settings, "grace_s", 10.0)
         address = text(site.settings, "bucket")

@@ -69,7 +69,8 @@ class HTCondorExecutor:
         self.capacity = site.limits.jobs or CAPACITY
         self._site = site
         self._python = python
-        self._workdir = workdir.absolute()
+        # Below the folder that it is given, which may hold what tasks have left.
+        self._workdir = workdir.absolute() / ".htcondor"
         spelling = replace(site, staging=Staging.SHARED) if self.travels else site
         self._orders = Orders(spelling, python, grace_s=grace_s(site))
         self._poll_s = min(site.limits.poll_s or POLL_S, POLL_S)

@@ -61,7 +61,8 @@ class KubernetesExecutor:
             )
         said = site.settings
         self._site = site
-        self._workdir = workdir.absolute()
+        # Below the folder that it is given, which may hold what tasks have left.
+        self._workdir = workdir.absolute() / ".arrays"
         self._grace_s = number(said, "grace_s", 10.0)
         self._travels = site.staging is Staging.CAPSULE
         self._python = text(said, "python", "python3" if self._travels else sys.executable)

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from hepflow.arrays.batches import Batch, batches_in, new_batch
 from hepflow.arrays.desk import Desk
 from hepflow.arrays.posts import Parcel, Post, Sent
-from hepflow.arrays.service import Array, Fault, Said, Service
+from hepflow.arrays.service import Array, Fault, Service
 from hepflow.arrays.watching import Watch
 from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Accepted, ExecutorEvent, Finished, Rejected
@@ -71,7 +71,7 @@ class Arrays:
     """All attempts of one head at one site.
 
     Args:
-        workdir: the executor's own folder.
+        workdir: a folder of its own, which is removed in the end.
         site: where its arrays go.
         kind: what makes it the executor that it is.
     """
@@ -80,7 +80,7 @@ class Arrays:
         check(site)
         most = max([site.anywhere.pack, *[queue.pack for queue in site.queues]])
         self.capacity = min(site.limits.jobs * most, CAPACITY) or CAPACITY
-        self._workdir = workdir.absolute()
+        self._workdir = workdir
         self._batches = self._workdir / "batches"
         self._site = site
         self._kind = kind
@@ -121,14 +121,11 @@ class Arrays:
         )
         self._watch.freed = self._flush
         try:
-            self._service.start(self._tell)
+            self._service.start(lambda news: self._desk.soon(lambda: self._watch.hear(news)))
         except Fault as fault:
             self._desk.close()
             raise self._unavailable(fault) from fault
         self._closed = False
-
-    def _tell(self, news: Sequence[Said]) -> None:
-        self._desk.soon(lambda: self._watch.hear(news))
 
     def _unavailable(self, fault: Fault) -> UnavailableError:
         return UnavailableError.of(

@@ -234,12 +234,10 @@ class Watch:
         self._pause_s = SOON_S if told else min(self._pause_s * SLOWER, self._poll_s)
         self._tell(events)
         if self._by_job:
-            soon = any(key not in known for key in self._ended)
-            self._look_in(0.0 if soon else self._pause_s if self._quick() else self._poll_s)
-
-    def _quick(self) -> bool:
-        """Whether results may come without the service saying so, or are waited for."""
-        return self._post.beats or bool(self._ended)
+            unseen = any(key not in known for key in self._ended)
+            # Results may come before the service says so, or are waited for.
+            quick = self._post.beats or self._ended
+            self._look_in(0.0 if unseen else self._pause_s if quick else self._poll_s)
 
     def _judged(self, event: ExecutorEvent) -> ExecutorEvent:
         """What an attempt told, in the light of what was wanted of it."""

@@ -322,6 +322,7 @@ class CommandTool:
             _mounted(inputs) if image else (),
             tuple(texts),
             Container(image) if image else None,
+            inputs=inputs,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
@@ -377,6 +378,7 @@ class PythonTool:
             (),
             (),
             Container(image) if image else None,
+            inputs=inputs,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hepflow.model.task import INPUTS, Attempt, Call, Outcome, Staged
-from hepflow.model.values import Directory, File
+from hepflow.model.values import Directory, File, files_in
 
 HERE: Final = "/@hepflow/here"
 """The folder of a job, before anybody knows where that is."""
@@ -70,12 +70,18 @@ class Luggage:
             if item.path.startswith("/") and not item.path.startswith(INPUTS):
                 continue  # named by its own path, which is replaced wherever it stands
             stage.append(Staged(moved, item.path, item.writable))
-        command = attempt.task.command
+        command, named = attempt.task.command, list(attempt.task.inputs.values())
+        if isinstance(command, Call):
+            named += [*command.arguments.values(), *command.offered.values()]
+        for file in (file for value in named for file in files_in(value) if file.location):
+            self._moved(file, needed)
         if isinstance(command, Call):
             for folder in command.path:
                 needed.append(self._taken(folder, "", modules_in(folder)).split("/")[3])
         keeps = attempt.task.checkpoint if kept else ()
-        task = replace(attempt.task, stage=tuple(stage), container=None, checkpoint=keeps)
+        task = replace(
+            attempt.task, stage=tuple(stage), container=None, checkpoint=keeps, inputs={}
+        )
         there = attempt._replace(
             task=task,
             folder=f"{HERE}/{out}" if attempt.folder else "",
