@@ -34,7 +34,10 @@ BUILTIN: Final = {
         "dask": "hepflow_dask:DaskExecutor",
         "parsl": "hepflow_parsl:ParslExecutor",
     },
-    EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
+    EXPORTERS: {
+        "cwl": "hepflow_cwl.export:CwlExporter",
+        "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+    },
     BUCKETS: {"s3": "hepflow_clouds.s3:S3Bucket"},
     VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
 }

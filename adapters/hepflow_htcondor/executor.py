@@ -245,7 +245,7 @@ class HTCondorExecutor:
             as_there = attempt._replace(task=replace(attempt.task, container=None))
         entry = encode(self._orders.entry(as_there, count))
         results = HERE if self.travels else str(batch.path)
-        order = self._orders.text([luggage.rewritten(entry)], results)
+        order = self._orders.text([luggage.rewritten(entry, brings)], results)
         (batch.path / f"{count}.json").write_text(order, errors="surrogateescape")
         item = self._item(count, attempt, brings)
         if item.home:

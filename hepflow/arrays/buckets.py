@@ -266,7 +266,7 @@ class BucketParcel:
             self.pieces.append(kept)
             self.paths[kept.name], self.digests[kept.name] = kept.name, ""
             needs = [*needs, kept.name]
-        self.entries[number] = self._luggage.rewritten(entry)
+        self.entries[number] = self._luggage.rewritten(entry, needs)
         self.needs[number] = needs
 
     def _take(self, piece: Piece) -> None:

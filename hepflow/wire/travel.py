@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +20,9 @@ from hepflow.model.values import Directory, File, files_in
 
 HERE: Final = "/@hepflow/here"
 """The folder of a job, before anybody knows where that is."""
+
+BROUGHT: Final = re.compile(rf"{HERE}/(i\d+)")
+"""What a result names of the folders that came with the job."""
 
 PART_OF_NAME: Final = r"(?![A-Za-z0-9_.-])"
 """What must not follow a path, or it is another one's beginning."""
@@ -109,9 +112,9 @@ class Luggage:
             self.places[location] = f"{HERE}/{name}/{os.path.basename(location.rstrip('/'))}"
         return self.places[location]
 
-    def rewritten(self, text: str) -> str:
-        """An order with the paths of what travels replaced by those at the job."""
-        return replaced(text, self.places)
+    def rewritten(self, text: str, needed: Collection[str]) -> str:
+        """An order with the paths of what it needs replaced by those at the job."""
+        return replaced(text, _of(self.places, needed))
 
 
 def modules_in(folder: str) -> tuple[str, ...]:
@@ -144,6 +147,13 @@ def replaced(text: str, places: Mapping[str, str]) -> str:
     return re.sub(f"({either}){PART_OF_NAME}", lambda found: spelt[found[1]], text)
 
 
+def _of(places: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """Those places that are in one of some folders at the job: a batch may have thousands."""
+    if not names:
+        return {}
+    return {old: new for old, new in places.items() if new.split("/")[3] in names}
+
+
 # --- back home ------------------------------------------------------------------------------------
 
 
@@ -160,7 +170,8 @@ def unpack(
     """
     if folder:
         move_into(home / out, folder)
-    back = {place: location for location, place in places.items()}
+    named = set(BROUGHT.findall(result))
+    back = {place: location for location, place in _of(places, named).items()}
     if folder:
         back[f"{HERE}/{out}"] = folder
     return replaced(result, back)

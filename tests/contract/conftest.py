@@ -54,7 +54,8 @@ def slurm_site(**queue: Any) -> Site:
 def _htcondor(workdir: Path) -> Executor:
     settings = {"grace_s": 0.3, "memory_mib": 100, "disk_mib": 10, "getenv": "true"}
     queue = Queue("all", cpus=4, memory_mib=4096, gpus=2)
-    site = Site("pool", executor="htcondor", settings=settings, queues=(queue,))
+    soon = Limits(poll_s=0.2)
+    site = Site("pool", executor="htcondor", settings=settings, queues=(queue,), limits=soon)
     return HTCondorExecutor(workdir, site=site)
 
 
