@@ -331,13 +331,11 @@ def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, o
     """The workflow of a run from its file, its inputs, and the options it was started with."""
     recipe, request, text = reader.stored_request(project.store, run)
     if not recipe:
-        raise UsageError.of(
-            "HF303",
-            f"run {run} came from a program, not from a file",
-            fix="run the program again: what finished is reused",
-        )
+        what = f"run {run} came from a program, not from a file"
+        raise UsageError.of("HF303", what, fix="run the program again: what finished is reused")
     stored_run, stored_load = request["run"], request["load"]
-    assert isinstance(stored_run, dict) and isinstance(stored_load, dict)
+    assert isinstance(stored_run, dict)
+    assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
     return workflow, _prepared(workflow, given), stored_run
