@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -10,21 +11,43 @@ from hepflow.arrays.buckets import BucketPost, Link, open_bucket
 from hepflow.arrays.executor import Arrays, Kind
 from hepflow.arrays.posts import Post, Sent
 from hepflow.arrays.service import Service
+from hepflow.model.errors import UnavailableError
 from hepflow.model.protocols import Sink
 from hepflow.model.site import Site, Staging, number, text
 from hepflow.model.task import Attempt
-from hepflow_clouds.aws import AwsBatch
 from hepflow_clouds.clouds import Clouds, Maker
+from hepflow_clouds.providers import Provider
 
 IMAGE: Final = "python:3.12-slim"
 POLL_S: Final = 15.0
 PATIENCE_S: Final = 5.0
 """Seconds that a result may take to be seen: object stores show at once what was written."""
 
-MAKERS: Final[Mapping[str, Maker]] = {"aws": AwsBatch}
+
+def _maker(module: str, name: str) -> Maker:
+    """What makes a provider; its library is dear to load, and only its users need it."""
+
+    def make(site: Site, region: str, tag: str) -> Provider:
+        try:
+            found = getattr(import_module(module), name)
+        except ImportError as error:
+            raise UnavailableError.of(
+                "HF402", f"the library for '{name}' cannot be loaded", why=str(error),
+                fix="pip install 'hepflow[clouds]'",
+            ) from error  # fmt: skip
+        provider: Provider = found(site, region, tag)
+        return provider
+
+    return make
+
+
+MAKERS: Final[Mapping[str, Maker]] = {
+    "aws": _maker("hepflow_clouds.aws", "AwsBatch"),
+    "gcp": _maker("hepflow_clouds.google", "GoogleBatch"),
+}
 """The providers by the names that sites have for them."""
 
-NEEDED: Final = {"aws": ("region",)}
+NEEDED: Final = {"aws": ("region",), "gcp": ("region", "project")}
 """Settings without which a provider is nothing."""
 
 

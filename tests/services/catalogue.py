@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import aws_batch, condor, kubernetes, moto, slurm
+from . import aws_batch, condor, google_batch, kubernetes, moto, slurm
 from .service import Service
 
 SERVICES = {
@@ -36,6 +36,13 @@ SERVICES = {
             programs=aws_batch.PROGRAMS,
             packages=aws_batch.PACKAGES,
             modules=aws_batch.MODULES,
+        ),
+        Service(
+            "google_batch_stand_in",
+            start=google_batch.start,
+            programs=google_batch.PROGRAMS,
+            packages=google_batch.PACKAGES,
+            modules=google_batch.MODULES,
         ),
         Service("moto", start=moto.start, modules=moto.MODULES),
     )

@@ -20,11 +20,14 @@ from .aws_batch import AwsBatchStandIn
 from .catalogue import SERVICES
 from .condor import CondorStandIn
 from .daemons import Unavailable
+from .google_batch import GoogleBatchStandIn
 from .kubernetes import KubernetesStandIn
 from .moto import Moto
 from .slurm import Slurm
 
-Cluster = TypeVar("Cluster", AwsBatchStandIn, Slurm, CondorStandIn, KubernetesStandIn, Moto)
+Cluster = TypeVar(
+    "Cluster", AwsBatchStandIn, GoogleBatchStandIn, Slurm, CondorStandIn, KubernetesStandIn, Moto
+)
 
 
 @contextmanager
@@ -138,6 +141,21 @@ def aws_batch_stand_in(
 ) -> Iterator[AwsBatchStandIn]:
     """A stand-in for AWS Batch that runs jobs, with moto's S3 beside it."""
     yield from _for_a_test(aws_batch_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def google_batch_stand_in_service() -> Iterator[GoogleBatchStandIn]:
+    """The stand-in for Google Batch, whatever the tests' environment says."""
+    with running("google_batch_stand_in") as at:
+        yield GoogleBatchStandIn(at)
+
+
+@pytest.fixture
+def google_batch_stand_in(
+    google_batch_stand_in_service: GoogleBatchStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GoogleBatchStandIn]:
+    """A stand-in for Google Cloud Batch that runs jobs."""
+    yield from _for_a_test(google_batch_stand_in_service, monkeypatch)
 
 
 def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
