@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -68,10 +69,21 @@ class S3Bucket:
 
     def remove(self, prefix: str) -> None:
         """Delete the objects whose names begin so."""
-        names = [{"Key": self._prefix + key} for key in self.keys(prefix)]
+        names = [self._prefix + key for key in self.keys(prefix)]
         for start in range(0, len(names), DELETED_AT_ONCE):
-            doomed = {"Objects": names[start : start + DELETED_AT_ONCE], "Quiet": True}
-            self._asked(lambda: self._client.delete_objects(Bucket=self._name, Delete=doomed))  # noqa: B023
+            some = names[start : start + DELETED_AT_ONCE]
+            try:
+                self._delete(some)
+            except Fault as fault:
+                if fault.transient:
+                    raise
+                # Not every store that speaks S3 deletes many at once.
+                for name in some:
+                    self._asked(partial(self._client.delete_object, Bucket=self._name, Key=name))
+
+    def _delete(self, names: Sequence[str]) -> None:
+        doomed = {"Objects": [{"Key": name} for name in names], "Quiet": True}
+        self._asked(lambda: self._client.delete_objects(Bucket=self._name, Delete=doomed))
 
     def link(self, key: str, *, write: bool = False) -> Link:
         """A signed link."""

@@ -314,9 +314,7 @@ class Arrays:
     def _submit(self, batch: Batch, parcel: Parcel, shape: Shape) -> str:
         """On a thread: have everything there, then the array itself."""
         queue, resources = self._queue(shape), shape.resources
-        each = queue.walltime(resources)
-        tasks = max(map(len, batch.elements))
-        limit_s = each * tasks + SLACK_S if each else 0.0
+        limit_s = _limit_s(queue, resources, max(map(len, batch.elements)))
         try:
             sent = self._post.send(batch, parcel, limit_s, self._service.index)
         except OSError as error:
@@ -364,14 +362,20 @@ class Arrays:
             elements = [taken[start : start + pack] for start in range(0, len(taken), pack)]
             name = f"{plain(taken[0].id)}-TAG-1".lower()
             batch = new_batch(self._batches / "1", name, elements, {})
-            each = queue.walltime(shape.resources)
-            limit_s = each * pack + SLACK_S if each else 0.0
+            limit_s = _limit_s(queue, shape.resources, pack)
             texts.append(
                 service.sample(
                     self._array(batch, shape, limit_s, sent(batch.folder, service.index))
                 )
             )
         return "\n".join(texts)
+
+
+def _limit_s(queue: Queue, resources: Resources, tasks: int) -> float:
+    """Seconds that an element with so many tasks may take; 0 where nobody says."""
+    each = queue.walltime(resources)
+    wanted = each * tasks + SLACK_S if each else 0.0
+    return min(wanted, queue.walltime_s) if queue.walltime_s else wanted
 
 
 def plain(attempt: str) -> str:
