@@ -76,6 +76,9 @@ class Luggage:
         command, named = attempt.task.command, list(attempt.task.inputs.values())
         if isinstance(command, Call):
             named += [*command.arguments.values(), *command.offered.values()]
+        stdin = attempt.task.stdin
+        if stdin.startswith("/") and os.path.exists(stdin):
+            named.append(File(stdin))
         for file in (file for value in named for file in files_in(value) if file.location):
             self._moved(file, needed)
         if isinstance(command, Call):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -275,7 +276,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._delete_one(resource, namespace, name, options)
         for made in self.objects.list(resource, namespace):
             if self._selects(made):
-                self._delete_one(resource, namespace, made["metadata"]["name"], options)
+                with suppress(Refused):  # it went meanwhile
+                    self._delete_one(resource, namespace, made["metadata"]["name"], options)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 200}
 
     def _delete_one(
