@@ -64,7 +64,7 @@ __all__ = [
     "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunResult", "RunState",
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
-    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "gc", "load",
+    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
     "outputs", "plan", "read_inputs", "resume", "retry", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
@@ -322,21 +322,45 @@ def resume(
         UsageError: there is no such run, it is still running, or there is no file to reload.
     """
     summary = reader.find_run(project.store, run) if run else _resumable(project)
-    recipe, request, text = reader.stored_request(project.store, summary.id)
+    workflow, prepared, stored_run = _reloaded(project, summary.id)
+    writer = reopen_run(project.store, summary.id, now=time.time())
+    return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
+
+
+def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, object]]:
+    """The workflow of a run from its file, its inputs, and the options it was started with."""
+    recipe, request, text = reader.stored_request(project.store, run)
     if not recipe:
-        raise UsageError.of(
-            "HF303",
-            f"run {summary.id} came from a program, not from a file",
-            fix="run the program again: what finished is reused",
-        )
+        what = f"run {run} came from a program, not from a file"
+        raise UsageError.of("HF303", what, fix="run the program again: what finished is reused")
     stored_run, stored_load = request["run"], request["load"]
     assert isinstance(stored_run, dict)
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
-    prepared = _prepared(workflow, given)
-    writer = reopen_run(project.store, summary.id, now=time.time())
-    return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
+    return workflow, _prepared(workflow, given), stored_run
+
+
+def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[str, ...]:
+    """Writes a run that has succeeded down for another system to run again.
+
+    Args:
+        target: the name of the exporter, such as ``dagman``.
+        folder: a new one for all that it needs.
+
+    Returns:
+        The names of the files in it that matter, the one to run first.
+
+    Raises:
+        UsageError: there is no such run, it has not succeeded, its results are gone, the exporter
+            takes recipes only, or the folder is not empty.
+        UnavailableError: there is no such exporter.
+    """
+    from hepflow.runner.tracing import write_down
+
+    summary = reader.find_run(project.store, run)
+    workflow, given, _ = _reloaded(project, summary.id)
+    return write_down(project.store, summary, workflow, given, target, folder)
 
 
 def retry(

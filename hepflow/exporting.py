@@ -14,7 +14,7 @@ from pathlib import Path
 from hepflow import plugins
 from hepflow.inputs import read_inputs
 from hepflow.model.errors import UsageError
-from hepflow.model.protocols import Exporter, LoadOptions
+from hepflow.model.protocols import Exporter, LoadOptions, RunExporter
 from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Value
 from hepflow.model.workflow import REQUIRED, Port, Workflow
@@ -59,11 +59,17 @@ def export(
     Raises:
         RecipeError: it cannot be exported faithfully, at every such place; or an input is wrong.
         UnavailableError: there is no such exporter.
-        UsageError: the folder cannot be written, or there is something in it.
+        UsageError: the folder cannot be written, there is something in it, or the exporter takes
+            runs only.
     """
     from hepflow.recipe.portable import describe
 
-    exporter: Exporter = plugins.load(plugins.EXPORTERS, target)()
+    found = plugins.load(plugins.EXPORTERS, target)()
+    if isinstance(found, RunExporter):
+        fix = f"run it, and name the run: hepflow export RUN --to {target} --out DIR"
+        what = f"'{target}' is written from a run, not from a recipe"
+        raise UsageError.of("HF314", what, fix=fix)
+    exporter: Exporter = found
     recipe = describe(workflow, load_options)
     inputs, missing = _given(workflow, files, values)
     if folder is None:

@@ -17,6 +17,7 @@ from hepflow.model.errors import UnavailableError
 LANGUAGES: Final = "hepflow.languages"
 EXECUTORS: Final = "hepflow.executors"
 EXPORTERS: Final = "hepflow.exporters"
+BUCKETS: Final = "hepflow.buckets"
 VERBS: Final = "hepflow.verbs"
 
 BUILTIN: Final = {
@@ -27,12 +28,18 @@ BUILTIN: Final = {
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
         "htcondor": "hepflow_htcondor:HTCondorExecutor",
+        "clouds": "hepflow_clouds:CloudsExecutor",
+        "kubernetes": "hepflow_kubernetes:KubernetesExecutor",
         "slurm": "hepflow_slurm:SlurmExecutor",
         "pbs": "hepflow_pbs:PBSExecutor",
         "dask": "hepflow_dask:DaskExecutor",
         "parsl": "hepflow_parsl:ParslExecutor",
     },
-    EXPORTERS: {"cwl": "hepflow_cwl.export:CwlExporter"},
+    EXPORTERS: {
+        "cwl": "hepflow_cwl.export:CwlExporter",
+        "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+    },
+    BUCKETS: {"s3": "hepflow_clouds.s3:S3Bucket"},
     VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
 }
 

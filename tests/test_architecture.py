@@ -45,6 +45,7 @@ FLOORS: dict[str, set[str]] = {
     "executors": {"model", "capsule", "wire"},
     # On a worker, tasks mean what they mean here because the local executor runs them there.
     "pilots": {"hepflow", "model", "executors", "runner.loop"},
+    "arrays": {"hepflow", "model", "wire", "plugins"},
     "plugins": {"model"},
     "inputs": {"model"},
     "bundled": {"model"},
@@ -75,8 +76,9 @@ FLOORS: dict[str, set[str]] = {
 """Each part of ``hepflow/`` and the parts it may import (``store.records``: that module alone)."""
 
 ADAPTERS_MAY_IMPORT = {
-    "hepflow.model",
+    "hepflow.arrays",
     "hepflow.batch",
+    "hepflow.model",
     "hepflow.capsule",
     "hepflow.pilots",
     "hepflow.wire",
@@ -102,6 +104,7 @@ LATE_IMPORTS: dict[str, str] = {
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
     "hepflow.recipe.portable": "only an export reads templates as trees",
+    "hepflow.capsule.afar": "tar files and the web are for jobs far away",
     "urllib.request": "dear, and few inputs come from the web",
     "hepflow.capsule.calling": "a capsule for one short command has ended before that is loaded",
     "hepflow.capsule.patterns": "few outputs are patterns, and re and glob are dear",

@@ -20,8 +20,8 @@ from pathlib import Path
 from hepflow.model.events import Finished
 from hepflow.model.task import Reason
 from hepflow.wire.spelling import decode_lines, finished
+from hepflow.wire.travel import restamped, unpack
 from hepflow_htcondor.events import EventLog
-from hepflow_htcondor.travel import restamped, unpack
 
 
 @dataclass(slots=True)

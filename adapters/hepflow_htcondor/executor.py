@@ -24,10 +24,11 @@ from hepflow.model.task import Attempt, Outcome, Reason
 from hepflow.wire.bundle import write_capsule
 from hepflow.wire.orders import Orders
 from hepflow.wire.spelling import encode
+from hepflow.wire.travel import HERE, Luggage
 from hepflow_htcondor.batch import Batch, Job, batches_in
 from hepflow_htcondor.commands import Answer, Commands
 from hepflow_htcondor.description import Item, Shape, describe, grace_s, image_of, job_script
-from hepflow_htcondor.travel import HERE, Luggage
+from hepflow_htcondor.luggage import lay_out
 from hepflow_htcondor.watching import Watch
 
 CAPACITY: Final = 10_000
@@ -68,7 +69,8 @@ class HTCondorExecutor:
         self.capacity = site.limits.jobs or CAPACITY
         self._site = site
         self._python = python
-        self._workdir = workdir.absolute()
+        # Below the folder that it is given, which may hold what tasks have left.
+        self._workdir = workdir.absolute() / ".htcondor"
         spelling = replace(site, staging=Staging.SHARED) if self.travels else site
         self._orders = Orders(spelling, python, grace_s=grace_s(site))
         self._poll_s = min(site.limits.poll_s or POLL_S, POLL_S)
@@ -203,7 +205,7 @@ class HTCondorExecutor:
         self._serial += 1
         folder = self._workdir / str(self._serial)
         (folder / "in").mkdir(parents=True)
-        luggage = Luggage(folder / "in")
+        luggage = Luggage(partial(lay_out, folder / "in"))
         batch = Batch(folder, self.travels, luggage.places)
         items: list[Item] = []
         for attempt in attempts:
@@ -243,7 +245,7 @@ class HTCondorExecutor:
             as_there = attempt._replace(task=replace(attempt.task, container=None))
         entry = encode(self._orders.entry(as_there, count))
         results = HERE if self.travels else str(batch.path)
-        order = self._orders.text([luggage.rewritten(entry)], results)
+        order = self._orders.text([luggage.rewritten(entry, brings)], results)
         (batch.path / f"{count}.json").write_text(order, errors="surrogateescape")
         item = self._item(count, attempt, brings)
         if item.home:

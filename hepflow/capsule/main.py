@@ -1,6 +1,7 @@
 """The capsule as a program: ``capsule.pyz ORDER.json`` carries out an order on a worker node.
 
-``capsule.pyz call ORDER.json NUMBER ANSWER`` is its own child, which makes one Python call of an order.
+``capsule.pyz call ORDER.json NUMBER ANSWER`` is its own child, which makes one Python call of an order;
+``capsule.pyz afar JOB.json`` carries out an order whose files come and go by links.
 """
 
 import os
@@ -18,6 +19,11 @@ def main() -> int:
     if words[:1] == ["call"]:
         _path, number, answer = words[1:]
         _call(words[1], int(number), answer)
+        return 0
+    if words[:1] == ["afar"]:
+        from hepflow.capsule import afar
+
+        afar.carry_out(words[1], [os.path.abspath(sys.argv[0])])
         return 0
     path = os.path.abspath(words[0])
     order = orders.read(path)

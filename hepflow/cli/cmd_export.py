@@ -1,4 +1,4 @@
-"""``hepflow export``: a recipe in another workflow language."""
+"""``hepflow export``: a recipe, or a run, for another workflow system."""
 
 from __future__ import annotations
 
@@ -10,29 +10,38 @@ from hepflow.cli import machine as for_program
 from hepflow.cli import words
 from hepflow.cli.group import verb
 from hepflow.cli.late import api
-from hepflow.cli.options import Source, as_json, takes_recipe
+from hepflow.cli.options import Source, as_json, takes_project, takes_recipe_or_run
 
 EXAMPLES = """
 hepflow export recipe.yaml --to cwl                 # the workflow, on standard output
 hepflow export recipe.yaml --to cwl --out package   # a folder with all it needs, to carry away
 hepflow export recipe.yaml --to cwl --out package n=100 --profile quick
 cwltool package/workflow.cwl package/job.yml        # what came of it, run by another system
+hepflow export 12 --to dagman --out again           # run 12, for HTCondor to run again
 """
 
 
 @verb(EXAMPLES)
-@takes_recipe
-@click.option("--to", "language", required=True, metavar="LANGUAGE", help="The language: cwl.")
+@takes_recipe_or_run
+@click.option(
+    "--to", "language", required=True, metavar="LANGUAGE",
+    help="The language: cwl of a recipe, dagman of a run.",
+)  # fmt: skip
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
     help="A new folder for the workflow, its inputs, and the files and modules it needs.",
 )  # fmt: skip
+@takes_project
 @as_json
-def command(source: Source, language: str, out: Path | None, machine: bool) -> int:
-    """Write a recipe in another workflow language, for other systems to run with the same outputs.
+def command(
+    source: Source, language: str, out: Path | None, project: api.Project, machine: bool
+) -> int:
+    """Write a recipe, or a run, in another workflow language, for other systems to run with the same outputs.
 
-    What cannot be written there faithfully is refused, at every such place.
+    RECIPE may be the number of a run that has succeeded. What cannot be written faithfully is refused.
     """
+    if source.run:
+        return _export_run(source.run, language, out, project, machine)
     workflow = api.load(source.path, source.load)
     done = api.export(
         workflow,
@@ -59,4 +68,18 @@ def command(source: Source, language: str, out: Path | None, machine: bool) -> i
         words.say(f"{source.path}: exported to {written}")
         if done.missing:
             words.say(f"  still to be given in the job: {', '.join(done.missing)}")
+    return 0
+
+
+def _export_run(
+    run: int, language: str, out: Path | None, project: api.Project, machine: bool
+) -> int:
+    if out is None:
+        what = "a run is exported with the files that it needs"
+        raise api.UsageError.of("HF314", what, fix="name a new folder for them: --out DIR")
+    names = api.export_run(project, run, language, out)
+    if machine:
+        for_program.emit({"main": names[0], "folder": str(out), "files": list(names)})
+    else:
+        words.say(f"run {run}: exported to {', '.join(str(out / name) for name in names)}")
     return 0

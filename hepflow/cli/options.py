@@ -48,12 +48,16 @@ def read_gpus(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The recipe a command line names, what it changes in it, and the inputs it gives."""
+    """The recipe a command line names, what it changes in it, and the inputs it gives.
+
+    Where a run will do as well, and is named by its number, ``run`` is that, and the rest is empty.
+    """
 
     path: Path
     load: api.LoadOptions
     files: tuple[Path, ...]
     values: dict[str, str]
+    run: int = 0
 
 
 _RECIPE: Final[Sequence[Callable[[Function], Function]]] = (
@@ -131,6 +135,28 @@ def takes_recipe(function: Function) -> Function:
         return function(source=Source(path, load, paths, given), **rest)
 
     return _with(called, _RECIPE)
+
+
+def takes_recipe_or_run(function: Function) -> Function:
+    """The same where a run's number may stand in the place of a recipe."""
+    with_recipe = takes_recipe(function)
+
+    @functools.wraps(with_recipe)
+    def called(recipe: str, **rest: Any) -> Any:
+        if not recipe.isdigit() or os.path.exists(recipe):
+            return with_recipe(recipe=recipe, **rest)
+        changes = {name: rest.pop(name) for name in _CHANGES}
+        if any(changes.values()):
+            what = f"run {recipe} has its inputs and its changes: nothing can be given with it"
+            raise api.UsageError.of("HF314", what, fix="name its recipe instead")
+        source = Source(Path(), api.LoadOptions(), (), {}, int(recipe))
+        return function(source=source, **rest)
+
+    return called
+
+
+_CHANGES: Final = ("values", "more", "files", "settings", "profiles", "target")
+"""What a recipe on a command line may come with, by the names of the parameters."""
 
 
 def takes_run_options(function: Function) -> Function:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
 from hepflow.model.site import Site
-from hepflow.model.task import Attempt
+from hepflow.model.task import Attempt, Task
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
 
@@ -70,6 +70,33 @@ class Exporter(Protocol):
 
         Raises:
             RecipeError: at every place of the recipe that has no exact counterpart.
+        """
+        ...
+
+
+class Done(NamedTuple):
+    """A task that has run, and what it left."""
+
+    name: str
+    task: Task
+    outputs: Values
+
+
+@runtime_checkable
+class RunExporter(Protocol):
+    """Writes a run down for another system to run again."""
+
+    def export_run(
+        self, name: str, tasks: Sequence[Done], outputs: Values, folder: Path
+    ) -> Sequence[str]:
+        """Put all that is needed into a folder that is empty; returns the files' names, the one to run first.
+
+        Args:
+            tasks: in an order in which they can run.
+            outputs: of the workflow, where the tasks left them.
+
+        Raises:
+            ValueError: it cannot be written down faithfully; a sentence.
         """
         ...
 

@@ -159,6 +159,8 @@ class Task:
         checkpoint: paths in its folder that are kept when it has to make way, and are there again for
             the next attempt.
         memo: what its tool wants back when it collects; never leaves the head.
+        inputs: values whose files its command names by their own paths: where no file system is
+            shared, these have to travel too.
     """
 
     command: Shell | Argv | Call
@@ -175,6 +177,7 @@ class Task:
     confined: bool = False
     checkpoint: tuple[str, ...] = ()
     memo: object = field(default=None, compare=False, repr=False)
+    inputs: Values = field(default_factory=dict, compare=False, repr=False)
 
 
 class Attempt(NamedTuple):

@@ -328,10 +328,10 @@ class Bundles:
 
 
 def _bare(attempt: Attempt) -> Attempt:
-    """An attempt without what never leaves the head."""
-    if attempt.task.memo is None:
+    """An attempt without what never leaves the head, or is there already."""
+    if attempt.task.memo is None and not attempt.task.inputs:
         return attempt
-    return attempt._replace(task=replace(attempt.task, memo=None))
+    return attempt._replace(task=replace(attempt.task, memo=None, inputs={}))
 
 
 def _error_of(future: Future[bytes]) -> BaseException | None:

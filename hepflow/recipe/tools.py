@@ -328,6 +328,7 @@ class CommandTool:
             tuple(texts),
             Container(image) if image else None,
             checkpoint=self.checkpoint,
+            inputs=inputs,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
@@ -386,6 +387,7 @@ class PythonTool:
             (),
             Container(image) if image else None,
             checkpoint=self.checkpoint,
+            inputs=inputs,
         )
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:

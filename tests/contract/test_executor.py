@@ -269,13 +269,13 @@ def test_inputs_are_placed_before_the_start(bench: Bench, tmp_path: Path) -> Non
     assert bench.run(task).outputs["o"] == "content+note"
 
 
-def test_one_task_and_five_thousand(packed_bench: Bench) -> None:
+def test_one_task_and_many(packed_bench: Bench, many: int) -> None:
     bench = packed_bench
     tasks = [shell("true")] + [shell(f"touch {n % 7}", Output("o", f"{n % 7}")) for n in range(40)]
     assert all(outcome.succeeded for outcome in bench.run(*tasks))
-    attempts = [Attempt(f"many[{n}]", call("double", x=n)) for n in range(5000)]
+    attempts = [Attempt(f"many[{n}]", call("double", x=n)) for n in range(many)]
     run_all(bench.executor, bench.loop, attempts)
-    assert [outputs_of(bench.loop, a.id)["value"] for a in attempts] == [2 * n for n in range(5000)]
+    assert [outputs_of(bench.loop, a.id)["value"] for a in attempts] == [2 * n for n in range(many)]
 
 
 @pytest.mark.slow

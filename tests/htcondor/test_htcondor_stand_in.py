@@ -356,7 +356,7 @@ def test_the_sample_is_what_is_submitted(bench: Any, tmp_path: Path) -> None:
     (made,) = there.submit(shell("true"))
     sample = there.executor.sample([made])
     there.loop.finish([made.id])
-    written = (tmp_path / "executor" / "1" / "description").read_text()
+    written = (tmp_path / "executor" / ".htcondor" / "1" / "description").read_text()
     assert sample.startswith(written)
 
 

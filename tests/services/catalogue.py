@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import condor, kubernetes, moto, pbs, slurm
+from . import aws_batch, condor, google_batch, kubernetes, moto, pbs, slurm
 from .service import Service
 
 SERVICES = {
@@ -31,6 +31,20 @@ SERVICES = {
             modules=kubernetes.MODULES,
         ),
         Service("pbs_stand_in", start=pbs.start),
+        Service(
+            "aws_batch_stand_in",
+            start=aws_batch.start,
+            programs=aws_batch.PROGRAMS,
+            packages=aws_batch.PACKAGES,
+            modules=aws_batch.MODULES,
+        ),
+        Service(
+            "google_batch_stand_in",
+            start=google_batch.start,
+            programs=google_batch.PROGRAMS,
+            packages=google_batch.PACKAGES,
+            modules=google_batch.MODULES,
+        ),
         Service("moto", start=moto.start, modules=moto.MODULES),
     )
 }

@@ -16,15 +16,26 @@ from typing import TypeVar
 
 import pytest
 
+from .aws_batch import AwsBatchStandIn
 from .catalogue import SERVICES
 from .condor import CondorStandIn
 from .daemons import Unavailable
+from .google_batch import GoogleBatchStandIn
 from .kubernetes import KubernetesStandIn
 from .moto import Moto
 from .pbs import PBSStandIn
 from .slurm import Slurm
 
-Cluster = TypeVar("Cluster", Slurm, CondorStandIn, KubernetesStandIn, PBSStandIn, Moto)
+Cluster = TypeVar(
+    "Cluster",
+    AwsBatchStandIn,
+    CondorStandIn,
+    GoogleBatchStandIn,
+    KubernetesStandIn,
+    Moto,
+    PBSStandIn,
+    Slurm,
+)
 
 
 @contextmanager
@@ -138,6 +149,36 @@ def moto_service() -> Iterator[Moto]:
 def moto(moto_service: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
     """AWS's S3, EC2 and IAM, and a Batch that runs nothing."""
     yield from _for_a_test(moto_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def aws_batch_stand_in_service() -> Iterator[AwsBatchStandIn]:
+    """The stand-in for AWS Batch, whatever the tests' environment says."""
+    with running("aws_batch_stand_in") as at:
+        yield AwsBatchStandIn(at)
+
+
+@pytest.fixture
+def aws_batch_stand_in(
+    moto: Moto, aws_batch_stand_in_service: AwsBatchStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AwsBatchStandIn]:
+    """A stand-in for AWS Batch that runs jobs, with moto's S3 beside it."""
+    yield from _for_a_test(aws_batch_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def google_batch_stand_in_service() -> Iterator[GoogleBatchStandIn]:
+    """The stand-in for Google Batch, whatever the tests' environment says."""
+    with running("google_batch_stand_in") as at:
+        yield GoogleBatchStandIn(at)
+
+
+@pytest.fixture
+def google_batch_stand_in(
+    google_batch_stand_in_service: GoogleBatchStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GoogleBatchStandIn]:
+    """A stand-in for Google Cloud Batch that runs jobs."""
+    yield from _for_a_test(google_batch_stand_in_service, monkeypatch)
 
 
 def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:

@@ -43,6 +43,8 @@ MACHINE = {
     "HasFileTransfer": True,
     "HasSingularity": True,
     "HasDocker": True,
+    "OSGVO_OS_STRING": "RHEL 9",
+    "HAS_SINGULARITY": True,
     "Requirements": True,
 }
 GPUS = ("GPU-a0000000", "GPU-a0000001")

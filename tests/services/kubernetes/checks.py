@@ -19,7 +19,7 @@ VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|e\d+)?")
 
 UNSUPPORTED = {
-    "job": ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "manualSelector"),
+    "job": ("podFailurePolicy", "successPolicy", "maxFailedIndexes", "manualSelector"),
     "pod": ("ephemeralContainers", "topologySpreadConstraints", "resourceClaims", "hostAliases"),
     "container": ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "restartPolicy"),
 }
@@ -87,6 +87,8 @@ def _job(spec: Object) -> list[str]:
         faults.append(f'spec.completionMode: Unsupported value: "{mode}"')
     if mode == "Indexed" and spec.get("completions") is None:
         faults.append("spec.completions: Required value: when completion mode is Indexed")
+    if mode != "Indexed" and "backoffLimitPerIndex" in spec:
+        faults.append("spec.backoffLimitPerIndex: Invalid value: requires indexed completion mode")
     for name in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds"):
         if (spec.get(name) or 0) < 0:
             faults.append(f"spec.{name}: Invalid value: {spec[name]}: must be >= 0")

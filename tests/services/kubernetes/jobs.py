@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from calendar import timegm
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ def defaults(job: Object) -> None:
     if completions is None and spec["parallelism"] == 1:
         spec["completions"] = 1
     spec.setdefault("completionMode", "NonIndexed")
-    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("backoffLimit", 2**31 - 1 if "backoffLimitPerIndex" in spec else 6)
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
     job.setdefault("status", {})
@@ -76,10 +77,10 @@ class Controller:
     def reconcile(self) -> None:
         """Look at every Job once."""
         pods: dict[str, list[Object]] = {}
-        for pod in self.objects.list(PODS):
+        for pod in self.objects.view(PODS):
             for owner in pod["metadata"].get("ownerReferences", []):
                 pods.setdefault(owner["uid"], []).append(pod)
-        for job in self.objects.list(JOBS):
+        for job in self.objects.view(JOBS):
             mine = pods.get(job["metadata"]["uid"], [])
             if not ended(job):
                 self._reconcile(job, mine)
@@ -124,11 +125,14 @@ class Controller:
             "succeeded": len(done),
             "failed": failures,
         }
+        lost = _failed_indexes(spec, records)
         if spec["completionMode"] == "Indexed":
             new["completedIndexes"] = _ranges({record.index for record in done})
+        if "backoffLimitPerIndex" in spec:
+            new["failedIndexes"] = _ranges(lost)
         if not spec["suspend"]:
             new.setdefault("startTime", now())
-        if failures > status.get("failed", 0):
+        if failures > status.get("failed", 0) and "backoffLimitPerIndex" not in spec:
             delay_s = BACKOFF_S * 2 ** min(failures - 1, 6)
             self.not_before[uid] = time.monotonic() + delay_s
         started, deadline_s = new.get("startTime"), spec.get("activeDeadlineSeconds")
@@ -137,11 +141,13 @@ class Controller:
             self._end(job, new, active, "Failed", "BackoffLimitExceeded")
         elif started and deadline_s is not None and seconds_since(started) > deadline_s:
             self._end(job, new, active, "Failed", "DeadlineExceeded")
+        elif lost and len(done) + len(lost) >= wanted:
+            self._end(job, new, active, "Failed", "FailedIndexes")
         elif len(done) >= wanted if wanted is not None else done and not active:
             self._end(job, new, active, "Complete", "CompletionsReached")
         else:
             self._store(job, new)
-            self._scale(job, active, done)
+            self._scale(job, active, done, lost)
 
     def _note(self, uid: str, pods: list[Object]) -> list[Record]:
         """Keep what came of each Pod: one deleted before it had ended has failed."""
@@ -152,7 +158,7 @@ class Controller:
         for pod in pods:
             known = records.get(pod["metadata"]["uid"])
             if known is None or known.phase != "Dropped":
-                records[pod["metadata"]["uid"]] = Record(pod["status"]["phase"], _index(pod))
+                records[pod["metadata"]["uid"]] = Record(_phase(pod), _index(pod))
         return list(records.values())
 
     def _end(self, job: Object, status: Object, active: list[Object], type: str, why: str) -> None:
@@ -183,7 +189,7 @@ class Controller:
     def _store(self, job: Object, status: Object) -> None:
         self._change(job, lambda made: made.__setitem__("status", status), JOBS)
 
-    def _scale(self, job: Object, active: list[Object], done: list[Record]) -> None:
+    def _scale(self, job: Object, active: list[Object], done: list[Record], lost: set[int]) -> None:
         spec, uid = job["spec"], job["metadata"]["uid"]
         wanted = 0 if spec["suspend"] else spec["parallelism"]
         for pod in active[wanted:]:
@@ -193,7 +199,7 @@ class Controller:
             return
         free: list[int | None]
         if spec["completionMode"] == "Indexed":
-            taken = {record.index for record in done} | {_index(pod) for pod in active}
+            taken = {record.index for record in done} | {_index(pod) for pod in active} | lost
             free = [index for index in range(spec["completions"]) if index not in taken]
         elif spec.get("completions") is not None:
             free = [None] * max(0, spec["completions"] - len(done) - len(active))
@@ -204,7 +210,9 @@ class Controller:
 
     def _make(self, job: Object, index: int | None) -> None:
         metadata, template = job["metadata"], copy.deepcopy(job["spec"]["template"])
-        if not _may_run(self.objects, metadata["namespace"], template["spec"]):
+        why = _refusal(self.objects, metadata["namespace"], template["spec"])
+        if why:
+            self._complain(metadata, why)
             return
         name = metadata["name"] if index is None else f"{metadata['name']}-{index}"
         pod: Object = {
@@ -237,6 +245,23 @@ class Controller:
                     container.setdefault("env", []).append(variable)
         self.objects.create(PODS, pod)
 
+    def _complain(self, metadata: Object, why: str) -> None:
+        """Say in an event why a Job gets no Pod, once."""
+        namespace, name = metadata["namespace"], f"{metadata['name']}.refused"
+        events = RESOURCES["v1", "events"]
+        if not self.objects.exists(events, namespace, name):
+            involved = {"kind": "Job", "name": metadata["name"], "namespace": namespace}
+            event = {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": name, "namespace": namespace},
+                "involvedObject": involved,
+                "reason": "FailedCreate",
+                "message": f"Error creating: {why}",
+                "type": "Warning",
+            }
+            self.objects.create(events, event)
+
     def _terminate(self, pod: Object) -> None:
         self._change(pod, lambda made: made["metadata"].setdefault("deletionTimestamp", now()))
 
@@ -253,18 +278,37 @@ class Controller:
 _MESSAGES = {
     "BackoffLimitExceeded": "Job has reached the specified backoff limit",
     "DeadlineExceeded": "Job was active longer than specified deadline",
+    "FailedIndexes": "Job has failed indexes",
     "CompletionsReached": "Reached expected number of succeeded pods",
 }
 
 
-def _may_run(objects: Objects, namespace: str, spec: Object) -> bool:
-    """Whether Pods of this kind are admitted: their account and priority exist."""
+def _refusal(objects: Objects, namespace: str, spec: Object) -> str:
+    """Why Pods of this kind are not admitted: their account or their priority does not exist."""
     account = spec.get("serviceAccountName", "default")
+    if not objects.exists(RESOURCES["v1", "serviceaccounts"], namespace, account):
+        return f'pods is forbidden: error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
     priority = spec.get("priorityClassName")
-    return objects.exists(RESOURCES["v1", "serviceaccounts"], namespace, account) and (
-        priority is None
-        or objects.exists(RESOURCES["scheduling.k8s.io/v1", "priorityclasses"], "", priority)
-    )
+    classes = RESOURCES["scheduling.k8s.io/v1", "priorityclasses"]
+    if priority is not None and not objects.exists(classes, "", priority):
+        return f"pods is forbidden: no PriorityClass with name {priority} was found"
+    return ""
+
+
+def _failed_indexes(spec: Object, records: list[Record]) -> set[int]:
+    """Those that have failed more often than each may."""
+    limit = spec.get("backoffLimitPerIndex")
+    if limit is None:
+        return set()
+    failures = Counter(record.index for record in records if record.phase == "Failed")
+    return {index for index, count in failures.items() if index is not None and count > limit}
+
+
+def _phase(pod: Object) -> str:
+    """A Pod's phase as its Job counts it: one that is to go has failed."""
+    phase: str = pod["status"]["phase"]
+    leaves = "deletionTimestamp" in pod["metadata"] and phase != "Succeeded"
+    return "Failed" if leaves else phase
 
 
 def _index(pod: Object) -> int | None:

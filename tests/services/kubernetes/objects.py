@@ -120,6 +120,10 @@ class Objects:
                 if kind is resource and namespace in ("", where)
             ]
 
+    def view(self, resource: Resource) -> list[Object]:
+        """All of a kind as they are: to be read only, and only by who holds ``changed``."""
+        return [made for (kind, _, _), made in self._all.items() if kind is resource]
+
     def change(
         self, resource: Resource, namespace: str, name: str, how: Callable[[Object], object]
     ) -> Object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
+import copy
 import os
 import re
 import shutil
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.services import sandbox
 from tests.services.memory import memory_kib
 
 from .checks import quantity
@@ -29,9 +30,6 @@ NODES = {
     },
 }
 POLL_S = 0.3
-IMAGE = ("/usr", "/etc", "/opt")
-"""What every image has: this machine's programs, and nothing of its users."""
-
 FINAL = ("Succeeded", "Failed")
 
 
@@ -72,7 +70,30 @@ def wants(pod: Object) -> dict[str, float]:
     return total
 
 
-def place(pod: Object, pods: list[Object], claims: Callable[[str], bool]) -> tuple[str | None, str]:
+def free_on_nodes(pods: list[Object]) -> dict[str, dict[str, float]]:
+    """What each node has left beside the Pods that it has."""
+    free = {
+        node["metadata"]["name"]: {
+            key: quantity(value) for key, value in node["status"]["capacity"].items()
+        }
+        for node in nodes()
+    }
+    for pod in pods:
+        name = pod["spec"].get("nodeName")
+        if name and pod["status"]["phase"] not in FINAL:
+            take(free[name], pod)
+    return free
+
+
+def take(free: dict[str, float], pod: Object) -> None:
+    """Take what a Pod asks for from what a node has left."""
+    for key, amount in wants(pod).items():
+        free[key] = free.get(key, 0) - amount
+
+
+def place(
+    pod: Object, free: dict[str, dict[str, float]], claims: Callable[[str], bool]
+) -> tuple[str | None, str]:
     """The node for a Pod, or none and why."""
     for volume in pod["spec"].get("volumes") or []:
         claim = volume.get("persistentVolumeClaim", {}).get("claimName")
@@ -82,12 +103,7 @@ def place(pod: Object, pods: list[Object], claims: Callable[[str], bool]) -> tup
     faults = []
     for node in nodes():
         name = node["metadata"]["name"]
-        free = {key: quantity(value) for key, value in node["status"]["capacity"].items()}
-        for other in pods:
-            if other["spec"].get("nodeName") == name and other["status"]["phase"] not in FINAL:
-                for key, amount in wants(other).items():
-                    free[key] = free.get(key, 0) - amount
-        lacking = [key for key, amount in asked.items() if amount > free.get(key, 0)]
+        lacking = [key for key, amount in asked.items() if amount > free[name].get(key, 0)]
         if not _suits(pod["spec"], node["metadata"]["labels"]):
             faults.append("1 node(s) didn't match Pod's node affinity/selector")
         elif lacking:
@@ -136,26 +152,27 @@ class Kubelet:
 
     def reconcile(self) -> None:
         """Give each Pod a node, start what has one, end what is to go."""
-        pods = self.objects.list(PODS)
+        pods = self.objects.view(PODS)
+        free = free_on_nodes(pods)
         for pod in pods:
             uid, phase = pod["metadata"]["uid"], pod["status"]["phase"]
             if "deletionTimestamp" in pod["metadata"]:
                 self._end(pod)
             elif phase == "Pending" and "nodeName" not in pod["spec"]:
-                self._schedule(pod, pods)
+                self._schedule(pod, free)
             elif phase == "Pending" and uid not in self.running:
-                self.running[uid] = _Running(self, pod)
+                self.running[uid] = _Running(self, copy.deepcopy(pod))
                 self.running[uid].start()
 
-    def _schedule(self, pod: Object, pods: list[Object]) -> None:
+    def _schedule(self, pod: Object, free: dict[str, dict[str, float]]) -> None:
         namespace = pod["metadata"]["namespace"]
         claims = RESOURCES["v1", "persistentvolumeclaims"]
-        node, why = place(pod, pods, lambda name: self.objects.exists(claims, namespace, name))
+        node, why = place(pod, free, lambda name: self.objects.exists(claims, namespace, name))
         condition = {"type": "PodScheduled", "status": "True"}
         if node is None:
             condition |= {"status": "False", "reason": "Unschedulable", "message": why}
         else:
-            pod["spec"]["nodeName"] = node  # the next one is placed beside it
+            take(free[node], pod)  # the next one is placed beside it
 
         def note(made: Object) -> None:
             if node:
@@ -275,27 +292,13 @@ class _Running(threading.Thread):
         try:
             if "absent" in container["image"]:
                 raise NotYet("ImagePullBackOff", f'Back-off pulling image "{container["image"]}"')
-            sandbox = self._sandbox(container)
+            told = self._sandbox(container)
         except NotYet as error:
             reason, message = error.args
             self.states[name] = {"waiting": {"reason": reason, "message": message}}
             self._tell("Pending")
             return False
-        read, write = os.pipe()
-        with self.kubelet.log(self.pod, name).open("wb") as output:
-            process = subprocess.Popen(
-                ["bwrap", "--info-fd", str(write), *sandbox],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[write],
-                start_new_session=True,
-            )
-        os.close(write)
-        with os.fdopen(read) as info:
-            told = info.read()
-        inner = json.loads(told)["child-pid"] if told else process.pid
-        self.processes[name] = (process, inner)
+        self.processes[name] = sandbox.start(told, self.kubelet.log(self.pod, name))
         self.states[name] = {"running": {"startedAt": now()}}
         return True
 
@@ -310,25 +313,21 @@ class _Running(threading.Thread):
                 text,
             )
 
-        command = ["--unshare-pid", "--as-pid-1"]
-        command += ["--die-with-parent", "--clearenv", "--tmpfs", "/", "--proc", "/proc"]
-        command += ["--dev", "/dev", "--tmpfs", "/tmp"]
-        for folder in filter(os.path.isdir, IMAGE):
-            command += ["--ro-bind", folder, folder]
-        for link in ("/bin", "/lib", "/lib64", "/sbin"):
-            if os.path.islink(link):
-                command += ["--symlink", os.readlink(link), link]
-            elif os.path.isdir(link):
-                command += ["--ro-bind", link, link]
-        for mount in container.get("volumeMounts") or []:
-            source = self._volume(mount["name"]) / mount.get("subPath", "")
-            how = "--ro-bind" if mount.get("readOnly") else "--bind"
-            command += [how, str(source), mount["mountPath"]]
-        for name, value in environment.items():
-            command += ["--setenv", name, expanded(value)]
-        command += ["--chdir", container.get("workingDir", "/"), "--"]
-        words = [*container["command"], *(container.get("args") or [])]
-        return command + [expanded(word) for word in words]
+        mounts = [
+            (
+                str(self._volume(mount["name"]) / mount.get("subPath", "")),
+                mount["mountPath"],
+                "--ro-bind" if mount.get("readOnly") else "--bind",
+            )
+            for mount in container.get("volumeMounts") or []
+        ]
+        command = [*container["command"], *(container.get("args") or [])]
+        return sandbox.words(
+            [expanded(word) for word in command],
+            {name: expanded(value) for name, value in environment.items()},
+            mounts,
+            container.get("workingDir", "/"),
+        )
 
     def _environment(self, container: Object) -> dict[str, str]:
         found = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/"}

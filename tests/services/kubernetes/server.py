@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,9 @@ class Cluster:
         seen = 0
         while True:
             seen = self.objects.wait(seen, 0.3)
-            self.controller.reconcile()
-            self.kubelet.reconcile()
+            with self.objects.changed:
+                self.controller.reconcile()
+                self.kubelet.reconcile()
             time.sleep(0.02)
 
 
@@ -274,7 +276,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._delete_one(resource, namespace, name, options)
         for made in self.objects.list(resource, namespace):
             if self._selects(made):
-                self._delete_one(resource, namespace, made["metadata"]["name"], options)
+                with suppress(Refused):  # it went meanwhile
+                    self._delete_one(resource, namespace, made["metadata"]["name"], options)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 200}
 
     def _delete_one(

@@ -1,0 +1,72 @@
+"""A stand-in for Google Cloud Batch: its REST interface, of our own, on loopback.
+
+What is real: the client (unchanged, but told where to go and to show no credentials) and the definition of the service, by which
+every job is read, so that an unknown field or a wrong type is refused. What is made up: the service, and
+the machines, which run a container's command on this machine in a sandbox that has the machine's
+programs and nothing else. Four tasks run at a time. An image whose name has `absent` in it cannot be pulled.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.services.daemons import HOST, free_ports, launch, wait_until
+
+MODULES = ("google.cloud.batch_v1",)
+PROGRAMS = ("bwrap",)
+PACKAGES = ("bubblewrap",)
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleBatchStandIn:
+    """What a test does beyond what a user could."""
+
+    at: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def host(self) -> str:
+        return (self.at / "host").read_text()
+
+    def preempt(self, task: str) -> None:
+        """Take the machine of a task away; its name as the service has it."""
+        self._post("preempt", {"task": task})
+
+    def clear(self) -> None:
+        """Leave nothing of what tests made."""
+        self._post("clear", {})
+
+    def _post(self, what: str, body: object) -> None:
+        url = f"http://{self.host}/stand-in/{what}"
+        request = urllib.request.Request(url, method="POST", data=json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=30):
+            pass
+
+
+def start(at: Path) -> dict[str, str]:
+    """Start the server."""
+    (port,) = free_ports(1)
+    (at / "host").write_text(f"{HOST}:{port}")
+    launch(
+        sys.executable, "-m", "tests.services.google_batch.server", at, str(port),
+        pid_file=at / "server.pid", log=at / "server.log", env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    service = GoogleBatchStandIn(at)
+
+    def answers() -> bool:
+        try:
+            service.clear()
+        except OSError:
+            return False
+        return True
+
+    wait_until(answers, "the stand-in for Google Batch")
+    return service.env
