@@ -92,6 +92,8 @@ LATE_IMPORTS: dict[str, str] = {
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
     "hepflow.recipe.portable": "only an export reads templates as trees",
+    "hepflow.sites.building": "a run on this machine reads no site file",
+    "hepflow.sites.reading": "a run on this machine reads no site file",
     "urllib.request": "dear, and few inputs come from the web",
 }
 """Modules that may be imported inside a function anywhere, and what that spares."""

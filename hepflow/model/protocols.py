@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
-from hepflow.model.site import Site
+from hepflow.model.site import Extent, Site
 from hepflow.model.task import Attempt
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
@@ -97,7 +97,8 @@ class Sink(Protocol):
 class Executor(Protocol):
     """Runs attempts somewhere. Never blocks, never retries, never decides: it classifies.
 
-    Its class is an ``ExecutorClass``. Where it writes submit files it also ``Submits``.
+    Its class is an ``ExecutorClass``. Where it writes submit files it also
+    ``Submits``; where it knows how large its site is, it is ``Measured``.
 
     Attributes:
         capacity: attempts worth having submitted at a time.
@@ -155,6 +156,16 @@ class ExecutorClass(Protocol):
         Args:
             workdir: absolute path of a folder for one run and one site, not yet made.
         """
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An executor that knows how much its site has; of any other only the config is known."""
+
+    @property
+    def extent(self) -> Extent:
+        """What it has, known before ``start``."""
         ...
 
 

@@ -100,6 +100,11 @@ class Request:
     text: str = ""
 
     @property
+    def known(self) -> Resources | None:
+        """The resources of all invocations; ``None`` where they differ."""
+        return None if self.computed else self.fixed
+
+    @property
     def ports(self) -> tuple[str, ...]:
         return tuple(name for _, expression in self.computed for name in expression.names)
 
@@ -301,6 +306,10 @@ class CommandTool:
     env: tuple[tuple[str, TextTemplate], ...] = ()
     container: TextTemplate = Constant("")
 
+    @property
+    def resources(self) -> Resources | None:
+        return self.request.known
+
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)
 
@@ -353,6 +362,10 @@ class PythonTool:
     request: Request = Request()
     env: tuple[tuple[str, TextTemplate], ...] = ()
     container: TextTemplate = Constant("")
+
+    @property
+    def resources(self) -> Resources | None:
+        return self.request.known
 
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)
