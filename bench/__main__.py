@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cwl import cwl_page
+from bench.pools import pools_page
 from bench.report import figure_table, growth_table, header, shape_table
 from bench.scenarios import Result, measure_shape
 from bench.shapes import Shape
@@ -32,6 +33,7 @@ class Choice:
     figures: bool
     million: bool
     cwl_sizes: tuple[int, ...]
+    pools: float
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--million", action="store_true", help="also a 1,000,000-wide scatter")
     found.add_argument("--quick", action="store_true", help="20 tasks, once: does it work at all")
     found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
+    found.add_argument("--pools", action="store_true", help="Parsl and Dask too, beside themselves")
     found.add_argument("--no-figures", action="store_true", help="shapes only")
     found.add_argument("--folder", type=Path, help="where to run (default: a temporary folder)")
     found.add_argument("--out", type=Path, help="write the page here too")
@@ -82,6 +85,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         not arguments.no_figures,
         arguments.million,
         sizes if arguments.cwl else (),
+        (0.02 if arguments.quick else 1.0) if arguments.pools else 0.0,
     )
 
 
@@ -105,6 +109,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
     yield from growth_table(results)
     if wanted.cwl_sizes:
         yield from cwl_page(folder / "cwl", wanted.cwl_sizes, wanted.repeats, tell)
+    if wanted.pools:
+        yield from pools_page(folder / "pools", wanted.repeats, wanted.pools, tell)
 
 
 def tell(text: str) -> None:
