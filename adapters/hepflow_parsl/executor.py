@@ -26,6 +26,7 @@ from hepflow.model.site import Container, Site, number, text, words
 from hepflow.model.task import Attempt, Resources
 from hepflow.pilots.bundles import Bundles
 from hepflow.pilots.orders import Order
+from hepflow.pilots.sizes import extent_of
 
 from . import providers
 from .carrying import carry
@@ -75,7 +76,8 @@ class ParslExecutor:
         providers.asked(site)
         engine = ParslEngine(workdir.absolute(), site)
         self.capacity = 4096
-        self._bundles = Bundles(workdir.absolute(), engine, engine.worker, site.env)
+        self.extent = engine.extent
+        self._bundles = Bundles(workdir.absolute(), engine, engine.worker, site.env, self.extent)
 
     def start(self, sink: Sink) -> None:
         """Have Parsl ask for workers.
@@ -123,6 +125,9 @@ class ParslEngine:
             self.worker["gpus"] = []
         if "grace_s" in settings:
             self.worker["grace_s"] = number(settings, "grace_s", 10.0)
+        here = text(settings, "provider", "local") == "local"
+        workers = self._blocks * self._nodes * self._workers
+        self.extent = extent_of(self.worker, workers, here=here)
         self._htex: Any = None
         self._fault = ""
         self._closing = threading.Event()
