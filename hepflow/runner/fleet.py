@@ -7,8 +7,10 @@ hands everything through. Must never know the store or the engine.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected
@@ -19,6 +21,8 @@ from hepflow.runner.placing import Data, Load, Need, Offer, Placement, place
 SHARE: Final = 4
 """Attempts for each core that a site of known size is given, where there are other sites as well."""
 LEAST: Final = 8
+SETTLED_S: Final = 2.0
+"""Seconds in which a site that was left tells what had ended there."""
 
 
 class Post:
@@ -90,6 +94,8 @@ class Fleet:
 
     def close(self, *, settled: bool = False) -> None:
         """End everything that cannot outlive the head."""
+        for post in self._left.values():
+            post.executor.cancel([name for name, at in self._at.items() if at is post])
         for post in [*self._posts.values(), *self._left.values()]:
             post.executor.close(settled=settled)
 
@@ -177,9 +183,16 @@ class Fleet:
             self._at.update(dict.fromkeys(alive, post))
             found.update(alive)
             if site not in own:
-                self._moved.update(alive)
-                post.executor.cancel(alive)
+                # What has ended there is told first; only the rest is cancelled.
+                bring = partial(self._bring_away, post, frozenset(alive))
+                self._sink.call_at(time.monotonic() + SETTLED_S, bring)
         return found
+
+    def _bring_away(self, post: Post, alive: frozenset[str]) -> None:
+        """Cancel what is still under way at a site, to be made elsewhere."""
+        left = [attempt for attempt in alive if attempt in self._at]
+        self._moved.update(left)
+        post.executor.cancel(left)
 
     def _left_at(self, site: str) -> Post:
         post = self._left[site] = self._reopen(site)

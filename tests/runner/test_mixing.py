@@ -168,7 +168,7 @@ def test_a_site_that_is_not_there_is_told_with_the_step_that_names_it(run: Run) 
 
 def test_what_is_no_name_of_a_site_is_a_fault_of_the_recipe(run: Run) -> None:
     with pytest.raises(
-        api.RecipeError, match="'site' takes the name of a site, gets './small.yaml'"
+        api.RecipeError, match=r"'site' takes the name of a site, gets '\./small\.yaml'"
     ):
         run(recipe=RECIPE.replace("site: small", "site: ./small.yaml"))
 
