@@ -150,7 +150,7 @@ class ParslEngine:
             interchange_launch_cmd=[sys.executable, "-m", "hepflow_parsl.interchange"],
             poll_period=POLL_MS,
             heartbeat_period=10,
-            heartbeat_threshold=60,
+            heartbeat_threshold=30,
         )
         self._htex.run_dir = str(own)
         (own / LABEL).mkdir(parents=True, exist_ok=True)
@@ -188,11 +188,11 @@ class ParslEngine:
                 for job in left:
                     self._htex.provider.resources.setdefault(job, {})
                 self._htex.provider.cancel(left)
-        ours = {_group(int(job)) for job in mine if job.isdigit()}
-        for pid in _mentioning(str(self._folder / "parsl")):
-            if _group(pid) not in ours:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        ours = {os.getpgrp(), *(_group(int(job)) for job in mine if job.isdigit())}
+        # Parsl gives each block a process group of its own; its workers do not mention the folder.
+        for group in {_group(pid) for pid in _managers(str(self._folder / "parsl"))} - {0, *ours}:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def close(self) -> None:
         """End the blocks and the interchange."""
@@ -273,11 +273,12 @@ def _group(pid: int) -> int:
         return 0
 
 
-def _mentioning(folder: str) -> list[int]:
-    """Living processes of this machine with a folder in their command line, but for this one."""
+def _managers(folder: str) -> list[int]:
+    """Parsl's processes of this machine that look after workers for a run in a folder."""
     found = []
     for name in os.listdir("/proc"):
         with suppress(OSError):
-            if name.isdigit() and folder.encode() in Path("/proc", name, "cmdline").read_bytes():
+            line = Path("/proc", name, "cmdline").read_bytes() if name.isdigit() else b""
+            if b"process_worker_pool" in line and folder.encode() in line:
                 found.append(int(name))
-    return [pid for pid in found if pid != os.getpid()]
+    return found

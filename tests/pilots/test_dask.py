@@ -123,18 +123,22 @@ def test_a_scheduler_that_goes_away_loses_what_was_under_way(
 
 def test_an_address_where_nobody_answers_is_told(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    with pytest.raises(UnavailableError, match="there is no Dask scheduler at") as found:
-        with started(tmp_path, address=f"tcp://127.0.0.1:{port}", timeout_s=0.5):
-            pass
+    with (
+        pytest.raises(UnavailableError, match="there is no Dask scheduler at") as found,
+        started(tmp_path, address=f"tcp://127.0.0.1:{port}", timeout_s=0.5),
+    ):
+        pass
     assert "start one with 'dask scheduler' and 'dask worker ADDRESS'" in str(found.value)
 
 
 def test_a_scheduler_without_a_worker_is_told(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, workers=0)
     try:
-        with pytest.raises(UnavailableError, match="has no worker"):
-            with started(tmp_path, address=cluster.address, timeout_s=5):
-                pass
+        with (
+            pytest.raises(UnavailableError, match="has no worker"),
+            started(tmp_path, address=cluster.address, timeout_s=5),
+        ):
+            pass
     finally:
         cluster.end()
 
