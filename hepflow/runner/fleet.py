@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from hepflow.model.errors import HepflowError, UnavailableError
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected
 from hepflow.model.protocols import Executor, Sink
 from hepflow.model.task import RETURNS_TO_QUEUE, Attempt, Reason, Resources
@@ -169,6 +170,9 @@ class Fleet:
             left: id -> (handle, name of the site).
 
         Returns: ids that are alive or have a result to tell.
+
+        Raises:
+            UnavailableError: a site that the run has no more cannot be asked.
         """
         by_site: dict[str, dict[str, str]] = {}
         for attempt, (handle, site) in left.items():
@@ -178,7 +182,7 @@ class Fleet:
         for site, handles in by_site.items():
             if not site:
                 continue  # it was to be refused
-            post = own.get(site) or self._left_at(site)
+            post = own.get(site) or self._left_at(site, len(handles))
             alive = post.executor.recover(handles)
             self._at.update(dict.fromkeys(alive, post))
             found.update(alive)
@@ -194,9 +198,18 @@ class Fleet:
         self._moved.update(left)
         post.executor.cancel(left)
 
-    def _left_at(self, site: str) -> Post:
-        post = self._left[site] = self._reopen(site)
-        post.executor.start(self._sink)
+    def _left_at(self, site: str, many: int) -> Post:
+        """A site that the run has no more, but has left tasks at."""
+        try:
+            post = self._left[site] = self._reopen(site)
+            post.executor.start(self._sink)
+        except HepflowError as error:
+            what = f"{many} tasks of this run may still be under way at '{site}', which cannot be asked"
+            raise UnavailableError.of(
+                "HF415", what, why=error.problems[0].what,
+                fix=f"'hepflow resume --site {site}' when it is there again; 'hepflow run' begins anew,"
+                " with the results that there are",
+            ) from None  # fmt: skip
         return post
 
     # --- what comes back --------------------------------------------------------------------------

@@ -244,10 +244,30 @@ def test_resuming_elsewhere_ends_what_is_at_the_old_site_and_does_nothing_twice(
     assert result.succeeded, result.run.message
     assert set(ledger(project).values()) == {1}
     assert before.total() < ledger(project).total() == 12
-    assert slurm.call("squeue", "-h") == ""
+    _until(lambda: not slurm.call("squeue", "-h"), "no job is left in Slurm")
     where = went(project)["make"]
     assert where["cluster"] >= 2
     assert where["small"] >= 1
+
+
+def test_a_site_that_was_left_and_cannot_be_asked_stops_the_resume(
+    run: Run, project: Path, sites: Path
+) -> None:
+    (project / "mixed.yaml").write_text(SLOW)
+    head = subprocess.Popen(
+        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", "large"],
+        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
+    head.send_signal(signal.SIGKILL)
+    head.wait()
+    (sites / "large.yaml").unlink()
+    with pytest.raises(api.UnavailableError) as found:
+        api.resume(api.Project(project), options=api.RunOptions(site="small"))
+    said = str(found.value)
+    assert "tasks of this run may still be under way at 'large', which cannot be asked" in said
+    assert "there is no site 'large'" in said
+    assert "'hepflow resume --site large' when it is there again" in said
 
 
 def test_this_machine_and_slurm_share_a_run(
