@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cwl import cwl_page
+from bench.pools import pools_page
 from bench.report import figure_table, growth_table, header, shape_table
 from bench.scenarios import Result, measure_shape
 from bench.shapes import Shape
@@ -34,6 +35,7 @@ class Choice:
     million: bool
     cwl_sizes: tuple[int, ...]
     slurm_tasks: int
+    pools: float
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
     found.add_argument("--slurm", type=int, default=0, metavar="N", help="N tasks on a cluster too")
     found.add_argument("--no-shapes", action="store_true", help="without the shapes")
+    found.add_argument("--pools", action="store_true", help="Parsl and Dask too, beside themselves")
     found.add_argument("--no-figures", action="store_true", help="shapes only")
     found.add_argument("--folder", type=Path, help="where to run (default: a temporary folder)")
     found.add_argument("--out", type=Path, help="write the page here too")
@@ -87,6 +90,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         arguments.million,
         sizes if arguments.cwl else (),
         arguments.slurm,
+        (0.02 if arguments.quick else 1.0) if arguments.pools else 0.0,
     )
 
 
@@ -112,6 +116,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
         yield from cwl_page(folder / "cwl", wanted.cwl_sizes, wanted.repeats, tell)
     if wanted.slurm_tasks:
         yield from slurm_page(folder / "slurm", wanted.slurm_tasks, wanted.repeats, tell)
+    if wanted.pools:
+        yield from pools_page(folder / "pools", wanted.repeats, wanted.pools, tell)
 
 
 def tell(text: str) -> None:

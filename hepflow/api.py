@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hepflow import plugins
 from hepflow.engine import Policy, Scheduler
@@ -30,13 +30,14 @@ from hepflow.model.errors import (
     UnavailableError,
     UsageError,
 )
-from hepflow.model.protocols import Executor, ExecutorClass, Language, LoadOptions, Submits
-from hepflow.model.site import Site
+from hepflow.model.protocols import Language, LoadOptions, Submits
 from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
+from hepflow.runner.opening import Wish, executor_at, executor_class, open_fleet, site_at
+from hepflow.runner.placing import named_sites
 from hepflow.runner.planner import Planner, Rules
 from hepflow.runner.telling import Progress, Telling
 from hepflow.staging.publish import publish
@@ -128,7 +129,8 @@ class RunOptions:
         in_flight: attempts submitted at a time; 0 for what the executor can use.
         reuse: take results of earlier runs.
         publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
-        site: where tasks run: a site by name, or a site file; empty for this machine.
+        site: where tasks run: a site by name, or a site file, or several of them in the order of your
+            wish; empty for this machine.
     """
 
     keep_going: bool = False
@@ -138,7 +140,12 @@ class RunOptions:
     in_flight: int = 0
     reuse: bool = True
     publish: Path | None = None
-    site: str = ""
+    site: str | tuple[str, ...] = ""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites, however they were given."""
+        return (self.site,) if isinstance(self.site, str) and self.site else tuple(self.site)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +265,13 @@ def plan(
     given = _prepared(workflow, complete(workflow, inputs))
     results = Results.of(project.store)
     try:
-        planner = Planner(results, Rules(reuse=options.reuse), reader.root_of(project.store))
-        site = _site(options)[1] if options.site else None
-        preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), site)
+        wish = _wish(options, workflow)
+        # Where there is only this machine, there is nothing to choose and nothing to say.
+        chosen = wish.sites or wish.named
+        offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
+        rules, root = Rules(reuse=options.reuse), reader.root_of(project.store)
+        planner = Planner(results, rules, root, weigh=len(offers) > 1)
+        preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), offers)
         return preview.plan(workflow, given)
     except ValueError as error:
         raise ExecutionError.of(
@@ -293,7 +304,8 @@ def run(
     """
     given = complete(workflow, inputs)
     prepared = _prepared(workflow, given)
-    _executor(options, project.store.work(0))  # before there is a run that could not go on
+    # Before there is a run that could not go on.
+    open_fleet(_wish(options, workflow), project.store.sites(0))
     request = {"run": _plain(options), "load": _plain(load_options)}
     root = reader.root_of(project.store)
     writer = create_run(
@@ -411,10 +423,10 @@ def _drive(
     outputs: Values = {}
     published: Path | None = None
     try:
-        executor = _executor(options, place.work(number))
+        fleet = open_fleet(_wish(options, workflow), place.sites(number))
         rules = Rules(number, options.reuse, frozenset(redo), writer.new_id())
         policy = Policy(
-            in_flight=options.in_flight or executor.capacity,
+            in_flight=options.in_flight or fleet.capacity,
             keep_going=options.keep_going,
             earlier=writer.attempts_so_far(),
         )
@@ -422,10 +434,10 @@ def _drive(
         root = reader.root_of(place)
         runner = Runner(
             scheduler,
-            Planner(writer.results(), rules, root),
+            Planner(writer.results(), rules, root, weigh=len(fleet.offers) > 1),
             writer,
             Books(str(place.work(number)), root),
-            executor,
+            fleet,
             Telling(scheduler, number, workflow.name, listener),
         )
         conclusion = runner.run()
@@ -465,47 +477,11 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source else ""
 
 
-def _site(options: RunOptions) -> tuple[ExecutorClass, Site]:
-    """The site of a run, with its options laid over the settings, and the class of its executor."""
+def _wish(options: RunOptions, workflow: Workflow) -> Wish:
+    """Where a run is to take place."""
     limits = {"cpus": options.cpus, "memory_mib": options.memory_mib, "gpus": options.gpus}
     given = {name: value for name, value in limits.items() if value is not None}
-    if options.site:
-        from hepflow.sites.building import build_site
-        from hepflow.sites.reading import read_site
-
-        file = read_site(options.site)
-        kind = _executor_class(str(file.data.get("executor", "")))
-        site = build_site(file, settings=kind.settings)
-    else:
-        site = Site("local", executor="local")
-        kind = _executor_class(site.executor)
-    for name in given:
-        if name not in kind.settings:
-            word = name.removesuffix("_mib")
-            raise UsageError.of(
-                "HF313", f"the site '{site.name}' takes no --{word}",
-                why=f"its executor '{site.executor}' has no setting '{name}'",
-                fix=f"its queues say what a task may use: hepflow site show {site.name}",
-            )  # fmt: skip
-    return kind, replace(site, settings={**site.settings, **given})
-
-
-def _executor_class(name: str) -> ExecutorClass:
-    kind = plugins.load(plugins.EXECUTORS, name)
-    if not hasattr(kind, "settings"):
-        raise UnavailableError.of(
-            "HF403", f"the executor '{name}' is not made for this hepflow",
-            why="its class does not say which settings it has", fix="install a newer version of it",
-        )  # fmt: skip
-    return cast("ExecutorClass", kind)
-
-
-def _executor(options: RunOptions, work: Path) -> Executor:
-    kind, site = _site(options)
-    try:
-        return kind(work, site=site)
-    except ValueError as error:
-        raise RecipeError.of("HF259", f"site '{site.name}': {error}") from error
+    return Wish(options.sites, named_sites(workflow), given)
 
 
 def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
@@ -522,9 +498,13 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
         options,
         publish=Path(options.publish) if options.publish else None,
         gpus=tuple(options.gpus) if options.gpus is not None else None,
+        site=options.sites,
     )
     defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
-    if now["site"] not in ("", options.site):  # what one site may use says nothing of another
+    if given is not None and given.sites not in (
+        (),
+        options.sites,
+    ):  # what one site may use says nothing of another
         options = replace(options, cpus=None, memory_mib=None, gpus=None)
     return replace(
         options, **{name: value for name, value in now.items() if value != defaults[name]}
@@ -737,7 +717,7 @@ def check_site(
 
     file = read_site(name)
     try:
-        kind = _executor_class(str(file.data.get("executor", "")))
+        kind = executor_class(str(file.data.get("executor", "")))
     except UnavailableError:
         return SiteReport(file.name, examine_site(file, None))
     checks = examine_site(file, kind.settings)
@@ -745,7 +725,8 @@ def check_site(
         check.group == "config" and not check.ok and check.name != "retired" for check in checks
     ):
         return SiteReport(file.name, checks)
-    executor = _executor(RunOptions(site=name), project.store.work(0))
+    site, kind = site_at(name)
+    executor = executor_at(site, kind, project.store.sites(0))
     if not isinstance(executor, Submits):
         return SiteReport(file.name, checks)
     try:

@@ -105,6 +105,8 @@ LATE_IMPORTS: dict[str, str] = {
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
     "hepflow.recipe.portable": "only an export reads templates as trees",
     "hepflow.capsule.afar": "tar files and the web are for jobs far away",
+    "hepflow.sites.building": "a run on this machine reads no site file",
+    "hepflow.sites.reading": "a run on this machine reads no site file",
     "urllib.request": "dear, and few inputs come from the web",
     "hepflow.capsule.calling": "a capsule for one short command has ended before that is loaded",
     "hepflow.capsule.patterns": "few outputs are patterns, and re and glob are dear",

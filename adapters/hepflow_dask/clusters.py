@@ -32,6 +32,10 @@ THREADS: Final = 4
 """Threads of a worker of ours for each of its cores: they only wait for the foreman."""
 
 
+NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""A scheduler serves HTTP whatever one says, by itself on a fixed port: two runs would meet there."""
+
+
 def check(site: Site) -> None:
     """Refuse settings that say nothing.
 
@@ -60,7 +64,8 @@ def local(site: Site, folder: Path, cpus: float) -> Any:
         n_workers=int(number(site.settings, "workers", 1)),
         threads_per_worker=max(1, int(cpus * THREADS)),
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address=NO_DASHBOARD["dashboard_address"],
+        scheduler_kwargs={"dashboard": NO_DASHBOARD["dashboard"]},
         local_directory=str(folder),
         memory_limit=0,
         resources={"GPU": len(gpus)} if isinstance(gpus, (list, tuple)) and gpus else None,
@@ -96,7 +101,7 @@ def from_batch(site: Site, folder: Path) -> Any:
         "job_script_prologue": [*modules, *site.setup],
         "job_extra_directives": list(site.lines),
         "worker_extra_args": ["--nthreads", str(cpus * THREADS)],
-        "scheduler_options": {"dashboard_address": None},
+        "scheduler_options": NO_DASHBOARD,
         **({"account": site.account} if site.account else {}),
         **({"queue": site.queue} if site.queue else {}),
         **({"walltime": walltime} if walltime else {}),

@@ -16,11 +16,12 @@ from distributed import Client, KilledWorker
 from distributed.comm import CommClosedError
 
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Container, Site, number, text
+from hepflow.model.site import Container, Extent, Site, number, text
 from hepflow.model.task import Attempt, Resources
 from hepflow.pilots.bundles import Bundles
 from hepflow.pilots.carrying import Unfit
 from hepflow.pilots.orders import Order
+from hepflow.pilots.sizes import extent_of
 
 from . import clusters
 from .carrying import carry
@@ -61,7 +62,8 @@ class DaskExecutor:
         if not text(site.settings, "address"):
             given.setdefault("cpus", engine.cpus)
         self.capacity = 4096
-        self._bundles = Bundles(workdir.absolute(), engine, given, site.env)
+        self.extent = engine.extent(given)
+        self._bundles = Bundles(workdir.absolute(), engine, given, site.env, self.extent)
 
     def start(self, sink: Sink) -> None:
         """Have a client.
@@ -103,6 +105,11 @@ class DaskEngine:
         self._threads: dict[str, int] = {}
         self._has_gpus = False
         self._began = 0.0
+
+    def extent(self, worker: Mapping[str, object]) -> Extent:
+        """What its workers have, by the settings of the local executor beside each."""
+        workers = 0 if self._address else int(number(self._site.settings, "workers", 1))
+        return extent_of(worker, workers, here=not self._address and self._kind == "local")
 
     def start(self) -> int:
         """Have the scheduler, and its workers where they are not a matter of a queue."""

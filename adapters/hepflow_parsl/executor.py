@@ -26,6 +26,7 @@ from hepflow.model.site import Container, Site, number, text, words
 from hepflow.model.task import Attempt, Resources
 from hepflow.pilots.bundles import Bundles
 from hepflow.pilots.orders import Order
+from hepflow.pilots.sizes import extent_of
 
 from . import providers
 from .carrying import carry
@@ -75,7 +76,8 @@ class ParslExecutor:
         providers.asked(site)
         engine = ParslEngine(workdir.absolute(), site)
         self.capacity = 4096
-        self._bundles = Bundles(workdir.absolute(), engine, engine.worker, site.env)
+        self.extent = engine.extent
+        self._bundles = Bundles(workdir.absolute(), engine, engine.worker, site.env, self.extent)
 
     def start(self, sink: Sink) -> None:
         """Have Parsl ask for workers.
@@ -123,6 +125,9 @@ class ParslEngine:
             self.worker["gpus"] = []
         if "grace_s" in settings:
             self.worker["grace_s"] = number(settings, "grace_s", 10.0)
+        here = text(settings, "provider", "local") == "local"
+        workers = self._blocks * self._nodes * self._workers
+        self.extent = extent_of(self.worker, workers, here=here)
         self._htex: Any = None
         self._fault = ""
         self._closing = threading.Event()
@@ -145,7 +150,7 @@ class ParslEngine:
             interchange_launch_cmd=[sys.executable, "-m", "hepflow_parsl.interchange"],
             poll_period=POLL_MS,
             heartbeat_period=10,
-            heartbeat_threshold=60,
+            heartbeat_threshold=30,
         )
         self._htex.run_dir = str(own)
         (own / LABEL).mkdir(parents=True, exist_ok=True)
@@ -183,11 +188,11 @@ class ParslEngine:
                 for job in left:
                     self._htex.provider.resources.setdefault(job, {})
                 self._htex.provider.cancel(left)
-        ours = {_group(int(job)) for job in mine if job.isdigit()}
-        for pid in _mentioning(str(self._folder / "parsl")):
-            if _group(pid) not in ours:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        ours = {os.getpgrp(), *(_group(int(job)) for job in mine if job.isdigit())}
+        # Parsl gives each block a process group of its own; its workers do not mention the folder.
+        for group in {_group(pid) for pid in _managers(str(self._folder / "parsl"))} - {0, *ours}:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def close(self) -> None:
         """End the blocks and the interchange."""
@@ -268,11 +273,12 @@ def _group(pid: int) -> int:
         return 0
 
 
-def _mentioning(folder: str) -> list[int]:
-    """Living processes of this machine with a folder in their command line, but for this one."""
+def _managers(folder: str) -> list[int]:
+    """Parsl's processes of this machine that look after workers for a run in a folder."""
     found = []
     for name in os.listdir("/proc"):
         with suppress(OSError):
-            if name.isdigit() and folder.encode() in Path("/proc", name, "cmdline").read_bytes():
+            line = Path("/proc", name, "cmdline").read_bytes() if name.isdigit() else b""
+            if b"process_worker_pool" in line and folder.encode() in line:
                 found.append(int(name))
-    return [pid for pid in found if pid != os.getpid()]
+    return found

@@ -17,6 +17,7 @@ hepflow plan recipe.yaml n=200          # what another input would change
 hepflow plan recipe.yaml --dag          # the steps as a drawing
 hepflow plan recipe.yaml --svg dag.svg  # the same for a browser or a talk
 hepflow plan recipe.yaml --site mine    # does a queue of that site take every task?
+hepflow plan recipe.yaml --site local --site mine  # where would each step go, and why?
 hepflow plan recipe.yaml --json         # for a program
 """
 
@@ -35,7 +36,7 @@ hepflow plan recipe.yaml --json         # for a program
 @as_json
 def command(
     source: Source,
-    site: str,
+    site: str | tuple[str, ...],
     project: api.Project,
     dag: bool,
     svg: Path | None,

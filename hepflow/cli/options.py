@@ -171,7 +171,7 @@ def takes_run_options(function: Function) -> Function:
         in_flight: int,
         no_reuse: bool,
         publish: Path | None,
-        site: str,
+        site: str | tuple[str, ...],
         **rest: Any,
     ) -> Any:
         options = api.RunOptions(
@@ -190,16 +190,17 @@ def takes_run_options(function: Function) -> Function:
 
 
 def takes_site(function: Function) -> Function:
-    """Gives a verb where to run, as ``site``: a name, or the absolute path of a site file."""
+    """Gives a verb where to run, as ``site``: a name, or the absolute path of a site file, or several."""
 
     @functools.wraps(function)
-    def called(site: str, **rest: Any) -> Any:
-        return function(site=absolute(site), **rest)
+    def called(sites: tuple[str, ...], **rest: Any) -> Any:
+        found = tuple(absolute(site) for site in sites)
+        return function(site=found if len(found) > 1 else "".join(found), **rest)
 
     option = click.option(
-        "--site", default="", metavar="NAME",
-        help="Where the tasks run: a site, or a site file; 'hepflow site list' has the names."
-        " [default: this machine]",
+        "--site", "sites", multiple=True, metavar="NAME",
+        help="Where the tasks run: a site, or a site file; 'hepflow site list' has the names. Given"
+        " more than once, each task goes where it fits best. [default: this machine]",
     )  # fmt: skip
     return option(called)
 

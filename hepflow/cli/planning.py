@@ -49,7 +49,7 @@ def show_plan(
         words.say("\n" + text.draw(nodes_of(report), columns, paint) + "\n\n" + text.legend())
     elif report.steps:
         words.say()
-        for line in step_table(report.steps, every):
+        for line in [*step_table(report.steps, every), *place_lines(report.steps)]:
             words.say(line)
     if svg is not None:
         words.say(f"\ndrawn in {svg}", err=True)
@@ -95,6 +95,15 @@ def step_table(steps: Sequence[api.PlannedStep], every: bool) -> list[str]:
         hidden = words.count(len(steps) - len(shown), "more step")
         lines.append(click.style(f"… and {hidden}; --all shows them", dim=True))
     return lines
+
+
+def place_lines(steps: Sequence[api.PlannedStep]) -> list[str]:
+    """Where the tasks of each step go and why; nothing where there is no choice."""
+    found = [(step.path, place) for step in steps for place in step.places]
+    lines = [f"  {path}: {place}" for path, place in found[:SHOWN_STEPS]]
+    if len(lines) < len(found):
+        lines.append(f"  … and {words.count(len(found) - len(lines), 'more')}")
+    return ["", "where:", *lines] if lines else []
 
 
 def _number(number: int) -> str:

@@ -179,7 +179,7 @@ class Scheduler:
                 self._succeed(invocation, NOT_KNOWN)
                 continue
             name = self._planning[invocation] = run.name(invocation.element)
-            actions.append(Plan(invocation, name, tool, inputs, step.cache))
+            actions.append(Plan(invocation, name, tool, inputs, step.cache, step.site))
 
     def _is_beyond(self, run: StepRun, inputs: Values) -> bool:
         """Whether what an invocation is depends on what has not run: then its outputs do as well."""

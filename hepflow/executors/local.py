@@ -41,7 +41,7 @@ from hepflow.executors.machine import measure
 from hepflow.executors.processes import Worker, end_marked
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Container, Site, number, words
+from hepflow.model.site import Container, Extent, Queue, Site, number, words
 from hepflow.model.task import Attempt, Call, Outcome, Reason, Usage
 from hepflow.wire.spelling import encode, finished
 
@@ -77,6 +77,9 @@ class LocalExecutor:
             words(said, "gpus") if "gpus" in said else None,
             env,
         )
+        has = self.machine
+        most = Queue("", cpus=has.cpus, memory_mib=has.memory_mib, gpus=len(has.gpus))
+        self.extent = Extent(most, has.cpus)
         self.capacity = 512 + 512 * math.ceil(self.machine.cpus)
         self.journal_fault = ""
         self._workdir = workdir.absolute()

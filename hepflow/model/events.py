@@ -112,7 +112,8 @@ Event: TypeAlias = Planned | Expanded | Answered | Unplannable | ExecutorEvent |
 class Plan(NamedTuple):
     """Find out what this invocation is: look it up, or have its tool plan it.
 
-    ``cache`` says whether results of other runs, or of other invocations, may stand in for it.
+    ``cache`` says whether results of other runs, or of other invocations, may stand in for it;
+    ``site`` is where its step wants it to run, empty for anywhere.
     """
 
     invocation: Invocation
@@ -120,6 +121,7 @@ class Plan(NamedTuple):
     tool: Tool
     inputs: Mapping[str, Value]
     cache: bool = True
+    site: str = ""
 
 
 class Submit(NamedTuple):

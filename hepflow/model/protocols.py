@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
-from hepflow.model.site import Site
+from hepflow.model.site import Extent, Site
 from hepflow.model.task import Attempt, Task
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
@@ -124,7 +124,8 @@ class Sink(Protocol):
 class Executor(Protocol):
     """Runs attempts somewhere. Never blocks, never retries, never decides: it classifies.
 
-    Its class is an ``ExecutorClass``. Where it writes submit files it also ``Submits``.
+    Its class is an ``ExecutorClass``. Where it writes submit files it also
+    ``Submits``; where it knows how large its site is, it is ``Measured``.
 
     Attributes:
         capacity: attempts worth having submitted at a time.
@@ -182,6 +183,16 @@ class ExecutorClass(Protocol):
         Args:
             workdir: absolute path of a folder for one run and one site, not yet made.
         """
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An executor that knows how much its site has; of any other only the config is known."""
+
+    @property
+    def extent(self) -> Extent:
+        """What it has, known before ``start``."""
         ...
 
 

@@ -164,6 +164,19 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What an executor knows of its site that the site's config does not say.
+
+    Args:
+        task: the most that one task may have; ``None`` where nobody knows.
+        cores: cores of the whole site; 0 where nobody knows.
+    """
+
+    task: Queue | None = None
+    cores: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How hard a site may be pressed.
 

@@ -6,13 +6,13 @@ Every language produces this and nothing else; the engine knows this and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.errors import Place
-from hepflow.model.task import Outcome, Task
+from hepflow.model.task import Outcome, Resources, Task
 from hepflow.model.types import ANY, Type
 from hepflow.model.values import Directory, File, Value, Values
 
@@ -190,6 +190,16 @@ class Tool(Protocol):
         ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """A tool that knows before any input is known what its tasks ask for."""
+
+    @property
+    def resources(self) -> Resources | None:
+        """What every task of it asks for; ``None`` where that depends on its inputs."""
+        ...
+
+
 class Step(NamedTuple):
     """One node of a workflow.
 
@@ -202,6 +212,7 @@ class Step(NamedTuple):
         when: run only where true; elsewhere the outputs are null.
         cache: whether results may be taken from earlier runs.
         limit: invocations in flight at a time; 0 for no limit of its own.
+        site: the site its tasks go to; empty for wherever they fit.
     """
 
     name: str
@@ -217,6 +228,7 @@ class Step(NamedTuple):
     limit: int = 0
     doc: str = ""
     place: Place = NOWHERE
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,3 +250,14 @@ class Workflow:
     source: str = ""
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
+
+
+def at_site(workflow: Workflow, site: str) -> Workflow:
+    """The same workflow, with those of its steps at a site that name none themselves."""
+
+    def moved(step: Step) -> Step:
+        if isinstance(step.run, Workflow):
+            return step._replace(run=at_site(step.run, site))
+        return step if step.site else step._replace(site=site)
+
+    return replace(workflow, steps=tuple(moved(step) for step in workflow.steps))

@@ -25,10 +25,11 @@ from hepflow import __version__
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Site
+from hepflow.model.site import Extent, Site
 from hepflow.model.task import Attempt, Outcome, Reason, Resources
 from hepflow.pilots.frames import frames_in
 from hepflow.pilots.orders import EVENTS, Order, await_foremen, want_no_more
+from hepflow.pilots.sizes import refusal
 from hepflow.pilots.waiting import Shape, Waiting
 
 AHEAD: Final = 2
@@ -89,6 +90,7 @@ class Bundles:
         engine: carries bundles.
         settings: of the local executor that runs tasks on a worker.
         env: the site's variables.
+        extent: what the workers have, as far as it is known.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class Bundles:
         engine: Engine,
         settings: Mapping[str, object],
         env: Mapping[str, str],
+        extent: Extent,
     ) -> None:
+        self._extent = extent
         self._folder = folder
         self._engine = engine
         self._settings = dict(settings)
@@ -134,9 +138,16 @@ class Bundles:
         sink.watch(self._bell, self._answered)
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Take attempts, and send on as many as are worth it."""
+        """Take attempts, and send on as many as are worth it; refuse what no worker can run."""
+        refused: list[ExecutorEvent] = []
         for attempt in attempts:
-            self._waiting.add(attempt)
+            why = refusal(self._extent, attempt.task.resources)
+            if why:
+                refused.append(Rejected(attempt.id, why))
+            else:
+                self._waiting.add(attempt)
+        if refused:
+            self._sink.put(refused)
         self._dispatch()
 
     def cancel(self, attempts: Collection[str]) -> None:

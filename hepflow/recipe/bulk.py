@@ -23,6 +23,7 @@ from hepflow.recipe.modifiers import (
     read_limit,
     read_resources,
     read_retry,
+    read_site,
 )
 from hepflow.recipe.plain_tools import Kit, PlainTool
 from hepflow.recipe.products import Declared, declare
@@ -80,6 +81,7 @@ class Bulk:
             self._retry = read_retry(context, written)
             self._cache = read_cache(context, written)
             self._limit = read_limit(context, written)
+            self._site = read_site(context, written)
             self._lines = setting_lines(self._env, self._container)
 
     def outline(self, name: str, raw: object) -> Shape | None:
@@ -155,6 +157,7 @@ class Bulk:
             retry=self._retry,
             cache=self._cache,
             limit=self._limit,
+            site=self._site,
             place=self._placed(name),
         )
 

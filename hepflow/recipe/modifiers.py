@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -22,11 +23,12 @@ RESOURCE_KEYS: Final = {
 }  # fmt: skip
 GPU_KEYS: Final = {"count": "gpus", "kind": "gpu_kind"}
 RETRY_KEYS: Final = ("times", "delay", "memory_factor")
+SITE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 METHODS: Final = {
     "dot": Scatter.DOT, "nested": Scatter.NESTED, "flat": Scatter.FLAT,
     **{member.value: member for member in Scatter},
 }  # fmt: skip
-DEFAULT_KEYS: Final = ("resources", "retries", "env", "container", "cache", "limit")
+DEFAULT_KEYS: Final = ("resources", "retries", "env", "container", "cache", "limit", "site")
 
 
 class Written:
@@ -201,6 +203,21 @@ def read_limit(context: Context, written: Written) -> int:
     """Invocations in flight at a time; 0 for no limit."""
     given = written.get("limit")
     return 0 if given is None else context.whole(*given, "'limit'")
+
+
+def read_site(context: Context, written: Written) -> str:
+    """The site a step's tasks go to; empty for any."""
+    given = written.get("site")
+    if given is None or given[0] in (None, ""):
+        return ""
+    value, path = given
+    name = context.text(value, path, "'site'").strip()
+    if not SITE_NAME.fullmatch(name):
+        what = f"'site' takes the name of a site, gets '{name}'"
+        fix = "'hepflow site list' has the names; a site file is named with --site"
+        context.faults.add("HF113", path, what, fix=fix)
+        return ""
+    return name
 
 
 def read_method(context: Context, raw: Mapping[str, object], path: Path) -> Scatter:

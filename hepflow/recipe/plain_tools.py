@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from hepflow.model.task import Outcome, Task
+from hepflow.model.task import Outcome, Resources, Task
 from hepflow.model.values import Values
 from hepflow.model.workflow import PlanContext
 from hepflow.recipe.commands import form_line, outputs_line
@@ -97,6 +97,10 @@ class PlainTool(NamedTuple):
 
     command: str
     kit: Kit
+
+    @property
+    def resources(self) -> Resources | None:
+        return self.kit.request.known
 
     def fingerprint(self, inputs: Values) -> str:
         return self.kit.fingerprint(self.command).of(inputs)

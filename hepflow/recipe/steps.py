@@ -22,6 +22,7 @@ from hepflow.model.workflow import (
     Step,
     Tool,
     Workflow,
+    at_site,
 )
 from hepflow.recipe.commands import build_tool
 from hepflow.recipe.compiling import compile_value
@@ -29,7 +30,14 @@ from hepflow.recipe.context import SYNONYMS, Context, kind_of
 from hepflow.recipe.expressions import Literal
 from hepflow.recipe.faults import Path, nearest, suggestion
 from hepflow.recipe.links import Feed, Links, accepts
-from hepflow.recipe.modifiers import Written, read_cache, read_limit, read_method, read_retry
+from hepflow.recipe.modifiers import (
+    Written,
+    read_cache,
+    read_limit,
+    read_method,
+    read_retry,
+    read_site,
+)
 from hepflow.recipe.products import NOTHING, Declared, declare
 from hepflow.recipe.scope import Scope, Shape, Surroundings
 from hepflow.recipe.templates import is_template
@@ -37,7 +45,7 @@ from hepflow.recipe.templates import is_template
 KINDS: Final = ("command", "script", "python", "uses", "workflow")
 KEYS: Final = frozenset({
     *KINDS, "inputs", "outputs", "scatter", "method", "when", "loop", "resources", "env", "container",
-    "retries", "cache", "limit", "sources", "checkpoint", "doc",
+    "retries", "cache", "limit", "site", "sources", "checkpoint", "doc",
 })  # fmt: skip
 LOOP_KEYS: Final = ("while", "next", "collect", "limit")
 
@@ -199,13 +207,16 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
     if isinstance(raw.get("scatter"), dict):
         own = [name for name in own if name not in found.variables]
     run = _run(context, found, around, own, hidden)
+    written = Written(raw, path, context.defaults)
+    site = read_site(context, written)
+    if isinstance(run, Workflow) and site:
+        run = at_site(run, site)
     values = Scope(around, own=own, variables=found.variables, hidden=hidden)
     when = loop = None
     if "when" in raw:
         when = _condition(context, raw["when"], (*path, "when"), values, "'when'")
     if "loop" in raw:
         loop = _loop(context, found, values)
-    written = Written(raw, path, context.defaults)
     doc = context.text(raw["doc"], (*path, "doc"), "'doc'").strip() if "doc" in raw else ""
     return Step(
         found.name,
@@ -221,6 +232,7 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
         read_limit(context, written),
         doc,
         context.document.place(path),
+        "" if isinstance(run, Workflow) else site,
     )
 
 

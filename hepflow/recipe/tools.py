@@ -100,6 +100,11 @@ class Request:
     text: str = ""
 
     @property
+    def known(self) -> Resources | None:
+        """The resources of all invocations; ``None`` where they differ."""
+        return None if self.computed else self.fixed
+
+    @property
     def ports(self) -> tuple[str, ...]:
         return tuple(name for _, expression in self.computed for name in expression.names)
 
@@ -306,6 +311,10 @@ class CommandTool:
     container: TextTemplate = Constant("")
     checkpoint: tuple[str, ...] = ()
 
+    @property
+    def resources(self) -> Resources | None:
+        return self.request.known
+
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)
 
@@ -362,6 +371,10 @@ class PythonTool:
     env: tuple[tuple[str, TextTemplate], ...] = ()
     container: TextTemplate = Constant("")
     checkpoint: tuple[str, ...] = ()
+
+    @property
+    def resources(self) -> Resources | None:
+        return self.request.known
 
     def fingerprint(self, inputs: Values) -> str:
         return self.print.of(inputs)

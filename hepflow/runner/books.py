@@ -84,7 +84,7 @@ class Books:
         self.batch = Batch()
         self.open: dict[str, Open] = {}
 
-    def begin(self, submit: Submit, identity: Identity, row: int) -> Attempt:
+    def begin(self, submit: Submit, identity: Identity, row: int, site: str) -> Attempt:
         """Notes the intent to submit, and gives what the executor needs."""
         task = submit.task
         folder = folder_of(submit.attempt) if needs_folder(task) else ""
@@ -94,7 +94,7 @@ class Books:
             Intent(
                 row, identity.name, number, _SUBMITTED, identity.key or None,
                 identity.what, f"{self._below}/{folder}" if folder else "", command_text(task),
-                time.time(),
+                time.time(), site,
             )
         )  # fmt: skip
         self.open[submit.attempt] = Open(submit.attempt, task, identity, row, place)

@@ -27,9 +27,9 @@ from hepflow.model.events import (
     Started,
     Submit,
 )
-from hepflow.model.protocols import Executor
 from hepflow.model.task import Attempt, Outcome, Reason
 from hepflow.runner.books import Books, Open
+from hepflow.runner.fleet import Fleet
 from hepflow.runner.loop import Loop
 from hepflow.runner.planner import Planner
 from hepflow.runner.sharing import Sharing
@@ -55,7 +55,7 @@ class Runner:
         planner: what answers its Plan actions.
         writer: the run's books in the store.
         books: the run's attempts in flight.
-        executor: what runs them.
+        fleet: the sites that run them.
         telling: whom to tell of progress.
     """
 
@@ -65,14 +65,14 @@ class Runner:
         planner: Planner,
         writer: RunWriter,
         books: Books,
-        executor: Executor,
+        fleet: Fleet,
         telling: Telling,
     ) -> None:
         self._scheduler = scheduler
         self._planner = planner
         self._writer = writer
         self._books = books
-        self._executor = executor
+        self._fleet = fleet
         self._telling = telling
         self._loop = Loop()
         self._sharing = Sharing()
@@ -96,7 +96,7 @@ class Runner:
         settled = False
         try:
             with self._interruptible():
-                self._executor.start(self._loop)
+                self._fleet.start(self._loop)
                 self._recover()
                 self._perform(self._scheduler.handle((), time.monotonic()))
                 self._write()
@@ -108,7 +108,7 @@ class Runner:
             self._telling.tell(last=True)
             return self._conclusion
         finally:
-            self._executor.close(settled=settled)
+            self._fleet.close(settled=settled)
             self._loop.close()
 
     @property
@@ -148,7 +148,9 @@ class Runner:
         if found is not None:
             self._adopt(submit, found)
         else:
-            self._begun.append(self._books.begin(submit, identity, self._writer.new_id()))
+            asked = submit.task.resources
+            site = self._fleet.send(submit.attempt, asked, identity.site, identity.data)
+            self._begun.append(self._books.begin(submit, identity, self._writer.new_id(), site))
 
     def _write(self) -> None:
         """One transaction for all that happened; only then is anything submitted."""
@@ -164,18 +166,19 @@ class Runner:
         if elsewhere:
             begun = [attempt for attempt in begun if not self._leave(attempt.id, elsewhere)]
         if begun:
-            self._executor.submit(begun)
+            self._fleet.submit(begun)
 
     def _cancel(self, attempts: list[str]) -> None:
         unsent = {attempt.id for attempt in self._begun}
         self._begun = []
         old_names = {new: old for old, new in self._aliases.items()}
-        self._executor.cancel(
+        self._fleet.cancel(
             [old_names.get(a, a) for a in attempts if a in self._books.open and a not in unsent]
         )
         never = Outcome(Reason.CANCELLED, "cancelled before it was submitted")
         for attempt in attempts:
             if attempt in unsent:
+                self._fleet.withdraw(attempt)
                 self._books.ended(attempt, never)
             if attempt in unsent or attempt not in self._books.open:
                 self._pending.append(Finished(attempt, never))
@@ -190,7 +193,7 @@ class Runner:
             found = self._loop.wait(self._until())
         events, self._pending = self._pending, []
         for event in found:
-            events.extend(self._heard(event))
+            events.extend(self._heard(self._fleet.heard(event)))
         if self._interrupted:
             self._interrupted = False
             events.append(CancelRequested())
@@ -203,7 +206,7 @@ class Runner:
         """How long to wait for news, by ``time.monotonic()``; ``None`` for ever."""
         if self._pending:
             return 0.0
-        if self._scheduler.in_flight > self._executor.capacity // 2:
+        if self._scheduler.in_flight > self._fleet.capacity // 2:
             # Enough is submitted: let a few more events come, for fewer and larger transactions.
             time.sleep(GATHER_S)
         times = [
@@ -276,6 +279,7 @@ class Runner:
         if run is None:
             return False
         del self._books.open[attempt]
+        self._fleet.withdraw(attempt)
         self._telling.note(
             [f"{entry.identity.name}: run {run} is doing the same work; waiting for it"]
         )
@@ -310,7 +314,8 @@ class Runner:
         left = {f"{entry.task}#{entry.number}": entry for entry in self._writer.unfinished()}
         if not left:
             return
-        alive = set(self._executor.recover({name: entry.handle for name, entry in left.items()}))
+        where = {name: (entry.handle, entry.site) for name, entry in left.items()}
+        alive = set(self._fleet.recover(where))
         for name, entry in left.items():
             if name in alive:
                 self._found[entry.task, entry.key or b""] = entry

@@ -12,6 +12,7 @@ from hepflow.model.task import Task
 from hepflow.model.values import Value, Values
 from hepflow.model.workflow import PlanContext, SubWorkflow, Tool
 from hepflow.runner.literals import Literals
+from hepflow.runner.placing import NOTHING, Data, data_of
 from hepflow.staging.checks import Memory, first_fault
 from hepflow.store.codec import Expected, revive
 from hepflow.store.database import LITERALS
@@ -20,13 +21,16 @@ from hepflow.store.results import Results, Stored
 
 
 class Identity(NamedTuple):
-    """What an invocation is: its name, its fingerprint and the digest of that, its tool."""
+    """What an invocation is: its name, its fingerprint and the digest of that, its tool; and where its
+    step wants it, and what it reads."""
 
     name: str
     what: str
     key: bytes
     tool: Tool
     cache: bool
+    site: str = ""
+    data: Data = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,11 @@ class Planner:
         results: what the store has.
         rules: what of it may be used. Without a run in them nothing is ever written.
         root: the folder stored paths are relative to, with a trailing slash.
+        weigh: find out how much data each task reads.
     """
 
-    def __init__(self, results: Results, rules: Rules, root: str) -> None:
+    def __init__(self, results: Results, rules: Rules, root: str, *, weigh: bool = False) -> None:
+        self._weigh = weigh
         self._results = results
         self._rules = rules
         self._root = root
@@ -102,7 +108,8 @@ class Planner:
             inputs = {port: self.memory.with_digests(value) for port, value in inputs.items()}
             what = plan.tool.fingerprint(inputs)
         key = blake2b(what.encode(), digest_size=16).digest() if what else b""
-        return inputs, Identity(plan.name, what, key, plan.tool, plan.cache)
+        data = data_of(inputs) if self._weigh else NOTHING
+        return inputs, Identity(plan.name, what, key, plan.tool, plan.cache, plan.site, data)
 
     def usable(self, identity: Identity, stored: Iterable[Stored]) -> dict[str, Value] | None:
         """The outputs of the newest result that may be used and whose files are as they were."""

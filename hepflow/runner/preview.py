@@ -11,10 +11,10 @@ from typing import Final
 from hepflow.engine import Policy, Scheduler
 from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
-from hepflow.model.site import Site
-from hepflow.model.task import Resources, Task
+from hepflow.model.task import Task
 from hepflow.model.values import Values
-from hepflow.model.workflow import Ref, Step, Workflow
+from hepflow.model.workflow import Ref, Sized, Step, Workflow
+from hepflow.runner.placing import Need, Offer, Placement, place
 from hepflow.runner.planner import Identity, Planner
 from hepflow.store.reader import Fingerprints, compare
 from hepflow.store.records import Change, step_of
@@ -34,6 +34,7 @@ class PlannedStep:
         reused, to_run: how many results are there, how many tasks would run.
         unknown: of ``to_run``, those whose inputs do not exist yet.
         reasons: why tasks would run, in words, with how many each concerns; most first.
+        places: where its tasks go, and why not elsewhere, in words; empty where there is no choice.
     """
 
     path: str
@@ -43,6 +44,7 @@ class PlannedStep:
     unknown: int
     depends_on: tuple[str, ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,17 @@ class Preview:
     """Plans a workflow against the store.
 
     Args:
-        site: where it is to run, if tasks are to be held against what its queues take.
+        offers: the sites to choose from; none where nobody asks.
     """
 
-    def __init__(self, planner: Planner, before: Fingerprints, site: Site | None = None) -> None:
+    def __init__(
+        self, planner: Planner, before: Fingerprints, offers: Sequence[Offer] = ()
+    ) -> None:
         self._planner = planner
         self._before = before
-        self._site = site
-        self._asked: dict[tuple[str, Resources], str] = {}
+        self._offers = offers
+        self._placed: dict[str, dict[tuple[object, ...], Placement]] = {}
+        self._steps: Mapping[str, Step] = {}
         self._tallies: dict[str, _Tally] = {}
 
     def plan(self, workflow: Workflow, inputs: Values) -> PlanReport:
@@ -126,13 +131,20 @@ class Preview:
             plans = [action for action in actions if isinstance(action, Plan)]
             actions = scheduler.handle(self._answers(plans), 0.0)
         edges = links(workflow)
-        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
-        problems += [f"{step}: {why}" for (step, _), why in self._asked.items() if why]
+        if self._offers:
+            self._steps = dict(_steps(workflow, ""))
         steps = tuple(
             self._planned(counts, edges.get(counts.label, ()))
             for counts in scheduler.counts.values()
             if not counts.group
         )
+        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        problems += [
+            f"{step}: {placement.why}"
+            for step, placements in self._placed.items()
+            for placement in placements.values()
+            if not placement.site
+        ]
         return PlanReport(workflow.name, steps, tuple(problems))
 
     def _planned(self, counts: Counts, depends_on: tuple[str, ...]) -> PlannedStep:
@@ -147,7 +159,10 @@ class Preview:
             if unknown:
                 tally.note(_waiting(counts.waits_for), unknown)
             to_run, reasons = tally.to_run, tally.reasons()
-        return PlannedStep(counts.label, width, counts.reused, to_run, unknown, depends_on, reasons)
+        places = self._places(counts.label) if self._offers else ()
+        return PlannedStep(
+            counts.label, width, counts.reused, to_run, unknown, depends_on, reasons, places
+        )
 
     def _answers(self, plans: Sequence[Plan]) -> list[Event]:
         events: list[Event] = []
@@ -155,21 +170,35 @@ class Preview:
         for event in self._planner.answer(plans):
             if isinstance(event, Planned):
                 plan = by_invocation[event.invocation]
-                if self._site is not None:
-                    self._place(plan.name, event.task.resources, self._site)
-                self._note(plan.name, self._why(self._planner.identities.pop(event.invocation)))
+                identity = self._planner.identities.pop(event.invocation)
+                if self._offers:
+                    need = Need(event.task.resources, identity.site, identity.data)
+                    self._place(step_of(plan.name), need)
+                self._note(plan.name, self._why(identity))
                 events.append(Answered(plan.invocation, NOT_KNOWN))
             else:
                 assert isinstance(event, (Answered, Expanded, Unplannable))
                 events.append(event)
         return events
 
-    def _place(self, name: str, resources: Resources, site: Site) -> None:
-        """Looks for a queue, once for each size of a step's tasks."""
-        asked = (step_of(name), resources)
-        if asked not in self._asked:
-            queue = site.queue_for(resources)
-            self._asked[asked] = queue if isinstance(queue, str) else ""
+    def _place(self, step: str, need: Need) -> None:
+        """Looks for a site, once for all tasks of a step that need the same."""
+        placements = self._placed.setdefault(step, {})
+        key = (need.resources, *need.data.items())
+        if key not in placements:
+            placements[key] = place(need, self._offers)
+
+    def _places(self, path: str) -> tuple[str, ...]:
+        """Where the tasks of a step go, and why not elsewhere; also where none could be planned yet."""
+        if len(self._offers) < 2:
+            return ()
+        step = self._steps.get(path)
+        if path not in self._placed and step is not None and isinstance(step.run, Sized):
+            resources = step.run.resources
+            if resources is not None:
+                self._place(path, Need(resources, step.site))
+        placements = self._placed.get(path, {}).values()
+        return tuple(dict.fromkeys(found.why for found in placements if found.site))
 
     def _note(self, name: str, reason: str) -> None:
         label = step_of(name)
@@ -190,6 +219,15 @@ class Preview:
         if not changes:
             return f"run {last[1]} did not finish it"
         return ", ".join(describe(change) for change in changes[:3]) + f" (since run {last[1]})"
+
+
+def _steps(workflow: Workflow, prefix: str) -> Iterator[tuple[str, Step]]:
+    """Every step that runs a tool, by its path."""
+    for step in workflow.steps:
+        if isinstance(step.run, Workflow):
+            yield from _steps(step.run, f"{prefix}{step.name}/")
+        else:
+            yield prefix + step.name, step
 
 
 def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tuple[str, Task]]:

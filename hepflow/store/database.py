@@ -29,8 +29,9 @@ CREATE TABLE run (
 -- lie together. `key` is the digest of `what`, the fingerprint, one component a line.
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, task TEXT, number INTEGER, state INTEGER, key BLOB, what TEXT,
-    folder TEXT, command TEXT, submitted REAL, handle TEXT, place TEXT, log TEXT, started REAL, wall REAL,
-    cpu REAL, peak INTEGER, gpu REAL, gpu_peak INTEGER, exit INTEGER, reason TEXT, message TEXT, outputs TEXT, stdout TEXT,
+    folder TEXT, command TEXT, submitted REAL, site TEXT, handle TEXT, place TEXT, log TEXT, started REAL,
+    wall REAL, cpu REAL, peak INTEGER, gpu REAL, gpu_peak INTEGER, exit INTEGER, reason TEXT, message TEXT,
+    outputs TEXT, stdout TEXT,
     stderr TEXT);
 CREATE INDEX attempt_key ON attempt (key);
 -- What a run took from earlier attempts: a row a batch, names by line beside 64-bit attempt ids.
@@ -58,6 +59,10 @@ class Place:
     def work(self, run: int) -> Path:
         """Where the tasks of a run have their folders."""
         return self.folder / "work" / str(run)
+
+    def sites(self, run: int) -> Path:
+        """Where the executors of a run have their own folders, one for each site."""
+        return self.work(run) / ".sites"
 
     def lock(self, run: int) -> Path:
         return self.folder / "locks" / str(run)

@@ -85,6 +85,7 @@ def collect_garbage(
             place.lock(run).unlink(missing_ok=True)
         database.execute("COMMIT")
         for run in removed:
+            shutil.rmtree(place.sites(run), ignore_errors=True)
             _remove_empty(place.work(run))
         if removed:
             database.execute("VACUUM")

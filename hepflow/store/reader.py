@@ -37,7 +37,7 @@ LOG_TAIL: Final = 65536
 
 _REPORT: Final = (
     "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, gpu, gpu_peak, exit,"
-    " reason, message, outputs, stdout, stderr, log"
+    " reason, message, outputs, stdout, stderr, log, site"
 )
 
 
@@ -114,7 +114,7 @@ def _range(run: int) -> tuple[int, int]:
 
 def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
     (number, task, attempt, state, folder, command, submitted, where, started, wall, cpu, peak,
-     gpu, gpu_peak, code, reason, message, found, stdout, stderr, log) = row  # fmt: skip
+     gpu, gpu_peak, code, reason, message, found, stdout, stderr, log, site) = row  # fmt: skip
     name = str(task)
     if log and TaskState(state) is TaskState.RUNNING:
         stdout, stderr = _so_far(str(log))
@@ -142,6 +142,7 @@ def _report(place: Place, row: tuple[object, ...]) -> TaskReport:
         outputs=decode(str(found), root_of(place)) if found else {},
         stdout=stdout or "",  # type: ignore[arg-type]
         stderr=stderr or "",  # type: ignore[arg-type]
+        site=site or "",  # type: ignore[arg-type]
     )
 
 

@@ -78,6 +78,7 @@ class TaskReport:
         folder: where it ran, empty when it needed no folder.
         where: host and what finds it there (for a running one also the files it prints to).
         stdout: the end of what it printed. stderr: likewise.
+        site: the site it was sent to; empty for one that was never sent.
     """
 
     id: str
@@ -102,6 +103,7 @@ class TaskReport:
     outputs: Mapping[str, Value] = field(default_factory=dict)
     stdout: str = ""
     stderr: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)

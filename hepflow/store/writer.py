@@ -31,6 +31,7 @@ class Intent(NamedTuple):
     folder: str
     command: str
     submitted: float
+    site: str = ""
 
 
 class Ending(NamedTuple):
@@ -61,6 +62,7 @@ class Unfinished(NamedTuple):
     number: int
     key: bytes
     handle: str
+    site: str
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class RunWriter:
             mine = [i for i in batch.intents if i.key not in taken] if taken else batch.intents
             many(
                 "INSERT INTO attempt (id, task, number, state, key, what, folder, command,"
-                " submitted) VALUES (?,?,?,?,?,?,?,?,?)",
+                " submitted, site) VALUES (?,?,?,?,?,?,?,?,?,?)",
                 mine,
             )
         if batch.endings:
@@ -202,7 +204,7 @@ class RunWriter:
         """Attempts an earlier head of this run left open."""
         with errors_in_words(self.place):
             rows = self._database.execute(
-                "SELECT id, task, number, key, coalesce(handle,'') FROM attempt"
+                "SELECT id, task, number, key, coalesce(handle,''), site FROM attempt"
                 " WHERE id>=? AND id<? AND state IN (?,?)",
                 (self._first, (self.run + 1) << RUN_SHIFT, *_OPEN),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import boto3
 import pytest
 
 from hepflow.executors.local import LocalExecutor
-from hepflow.model.protocols import Executor
+from hepflow.model.protocols import Executor, Sink
 from hepflow.model.site import Limits, Queue, Site, Staging
+from hepflow.model.task import Attempt
 from hepflow_clouds import CloudsExecutor
 from hepflow_dask import DaskExecutor
 from hepflow_htcondor import HTCondorExecutor
@@ -145,6 +146,9 @@ FACTORIES: dict[str, Factory] = {
 }
 """Name -> how to make one that has two cores at least and ends what will not end within a second."""
 
+SHARED = {"dask", "parsl"}
+"""Executors whose start takes seconds: one lives through all tests that need none of their own."""
+
 PACKED: dict[str, Factory] = {
     "pbs_stand_in": lambda workdir: PBSExecutor(workdir, site=pbs_site(pack=250)),
     "slurm": lambda workdir: SlurmExecutor(workdir, site=slurm_site(pack=250)),
@@ -221,20 +225,81 @@ def executor_factory(executor_name: str) -> Factory:
     return FACTORIES[executor_name]
 
 
+class Lent:
+    """An executor that many tests use, one after the other; it forgets what the last one left."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.loop = Loop()
+        self.capacity = executor.capacity
+        self._executor = executor
+        self._sent: set[str] = set()
+        executor.start(self.loop)
+
+    def start(self, sink: Sink) -> None:
+        assert sink is self.loop
+
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        self._sent.update(attempt.id for attempt in attempts)
+        self._executor.submit(attempts)
+
+    def cancel(self, attempts: Collection[str]) -> None:
+        self._executor.cancel(attempts)
+
+    def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
+        return self._executor.recover(attempts)
+
+    def close(self, *, settled: bool = False) -> None:
+        """The end of one test."""
+        left = self._sent - self.loop.final.keys()
+        self.cancel(left)
+        self.loop.finish(left)
+        self._sent.clear()
+        self.loop.forget()
+
+    def end(self) -> None:
+        """The end of all tests."""
+        self._executor.close()
+
+
+@pytest.fixture(scope="session")
+def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lent]]:
+    """The executors that tests share, each made when it is first asked for."""
+    made: dict[str, Lent] = {}
+
+    def lend(name: str) -> Lent:
+        if name not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SECRET", "x")  # for the test of what confined tasks do not see
+                made[name] = Lent(FACTORIES[name](tmp_path_factory.mktemp(name) / "executor"))
+        return made[name]
+
+    yield lend
+    for executor in made.values():
+        executor.end()
+
+
 @pytest.fixture
 def packed_factory(executor_name: str) -> Factory:
     return PACKED.get(executor_name, FACTORIES[executor_name])
 
 
 @pytest.fixture
-def loop() -> Loop:
+def loop(request: pytest.FixtureRequest) -> Loop:
+    if "executor" in request.fixturenames and request.getfixturevalue("executor_name") in SHARED:
+        shared: Lent = request.getfixturevalue("executor")
+        return shared.loop
     return Loop()
 
 
 @pytest.fixture
-def executor(executor_factory: Factory, loop: Loop, tmp_path: Path) -> Iterator[Executor]:
-    made = executor_factory(tmp_path / "executor")
-    made.start(loop)
+def executor(
+    executor_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Executor]:
+    if executor_name in SHARED:
+        made: Executor = request.getfixturevalue("lent")(executor_name)
+    else:
+        made = FACTORIES[executor_name](tmp_path / "executor")
+        made.start(request.getfixturevalue("loop"))
     yield made
     made.close()
 

@@ -25,6 +25,13 @@ class Loop:
         self._order = itertools.count()
         self.wakes = 0
 
+    def forget(self) -> None:
+        """Be as new, but for what is watched and what was asked to be called."""
+        self.events.clear()
+        self.final.clear()
+        self.started.clear()
+        self.wakes = 0
+
     def put(self, events: Sequence[ExecutorEvent]) -> None:
         for event in events:
             self.events.append(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import signal
 import sys
@@ -46,15 +47,19 @@ VALUE = Output("value")
 class Bench:
     """One executor with its loop: runs tasks and gives their outcomes."""
 
+    benches = itertools.count(1)
+
     def __init__(self, executor: Executor, loop: Loop, folder: Path) -> None:
         self.executor, self.loop, self.folder = executor, loop, folder
         self.count = 0
+        # Executors may live through many tests, and an id never comes twice.
+        self.number = next(self.benches)
 
     def attempts(self, *tasks: Task) -> list[Attempt]:
         made = []
         for task in tasks:
             self.count += 1
-            name = f"step[{self.count}]#1"
+            name = f"step[{self.count}]#{self.number}"
             folder = str(self.folder / "tasks" / str(self.count))
             made.append(Attempt(name, task, folder))
         return made

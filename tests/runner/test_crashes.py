@@ -88,7 +88,9 @@ class Crashing:
             task.id.partition("#")[0]
             for task in api.tasks(self.project, runs[0].id, state=api.TaskState.SUCCEEDED)
         }
-        for attempt, outcome in read_journal(self.project.store.work(runs[0].id)).items():
+        for attempt, outcome in read_journal(
+            self.project.store.sites(runs[0].id) / "local"
+        ).items():
             if outcome.succeeded:
                 names.add(attempt.partition("#")[0])
         seen = self.effects()

@@ -1,0 +1,176 @@
+"""Dask as it really is: a scheduler and a worker of somebody else's, a batch system, and what breaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from hepflow.model.errors import UnavailableError
+from hepflow.model.events import Lost, Rejected
+from hepflow.model.site import Site
+from hepflow.model.task import Attempt, Resources, Shell, Task
+from hepflow_dask import DaskExecutor
+from tests.contract.loop import Loop
+from tests.contract.test_executor import Bench
+from tests.pilots.part import hold
+from tests.services.daemons import free_ports
+from tests.services.slurm import Slurm
+
+
+class Cluster:
+    """A scheduler and one worker, each a process of its own."""
+
+    def __init__(self, folder: Path, workers: int = 1) -> None:
+        (port,) = free_ports(1)
+        self.address = f"tcp://127.0.0.1:{port}"
+        here = ["--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+        self.scheduler = _dask(folder, "scheduler", *here, "--port", str(port))
+        options = ["--nthreads", "2", "--nworkers", "1", "--no-dashboard", "--local-directory", str(folder)]  # fmt: skip
+        self.workers = [_dask(folder, "worker", self.address, *options) for _ in range(workers)]
+
+    def end(self) -> None:
+        for process in [*self.workers, self.scheduler]:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _dask(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    with (folder / "dask.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *words], stdout=log, stderr=log, start_new_session=True
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    found = Cluster(tmp_path)
+    yield found
+    found.end()
+
+
+@contextmanager
+def started(folder: Path, **settings: object) -> Iterator[tuple[DaskExecutor, Loop]]:
+    """An executor with these settings, closed afterwards."""
+    site = Site("dask", executor="dask", settings={"grace_s": 0.3, "gpus": [], **settings})
+    executor, loop = DaskExecutor(folder / "executor", site=site), Loop()
+    try:
+        executor.start(loop)
+        yield executor, loop
+    finally:
+        executor.close()
+
+
+def test_the_contract_holds_in_part_at_an_address(cluster: Cluster, tmp_path: Path) -> None:
+    with started(tmp_path, address=cluster.address) as (executor, loop):
+        hold(executor, loop, tmp_path)
+    assert cluster.scheduler.poll() is None, "it is not ours to end"
+    assert cluster.workers[0].poll() is None
+
+
+def test_the_contract_holds_in_part_on_workers_from_slurm(slurm: Slurm, tmp_path: Path) -> None:
+    settings = {
+        "cluster": "slurm", "cpus": 2, "memory_mib": 1500, "walltime": "00:10:00",
+        "options": {"interface": "lo"},
+    }  # fmt: skip
+    before = slurm.submitted()
+    with started(tmp_path, **settings) as (executor, loop):
+        hold(executor, loop, tmp_path)
+    assert slurm.submitted() == before + 1
+    _until(lambda: not slurm.call("squeue", "-h"), "the job of the worker has ended")
+
+
+def test_a_lost_worker_loses_what_ran_on_it_and_no_more(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, workers=2)
+    try:
+        with Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=30)
+        with started(tmp_path, address=cluster.address) as (executor, loop):
+            bench = Bench(executor, loop, tmp_path)
+            slow = bench.attempts(*[Task(Shell("sleep 1000"), resources=Resources(cpus=1.5))] * 2)
+            executor.submit(slow)
+            loop.until(lambda: len(loop.started) == 2)
+            os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+            loop.until(lambda: len(loop.final) == 1)
+            (event,) = loop.final.values()
+            assert isinstance(event, Lost)
+            assert "was lost" in event.message
+            assert bench.run(Task(Shell("echo after"), resources=Resources(cpus=0.5))).succeeded
+    finally:
+        cluster.end()
+
+
+def test_a_scheduler_that_goes_away_loses_what_was_under_way(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    with started(tmp_path, address=cluster.address) as (executor, loop):
+        executor.submit([Attempt("a#1", Task(Shell("sleep 1000")), str(tmp_path / "a"))])
+        loop.until(lambda: len(loop.started) == 1)
+        os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+        loop.finish(["a#1"], 60)
+        assert isinstance(loop.final["a#1"], Lost)
+        assert "Dask scheduler" in loop.final["a#1"].message
+
+
+def test_an_address_where_nobody_answers_is_told(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    with (
+        pytest.raises(UnavailableError, match="there is no Dask scheduler at") as found,
+        started(tmp_path, address=f"tcp://127.0.0.1:{port}", timeout_s=0.5),
+    ):
+        pass
+    assert "start one with 'dask scheduler' and 'dask worker ADDRESS'" in str(found.value)
+
+
+def test_a_scheduler_without_a_worker_is_told(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, workers=0)
+    try:
+        with (
+            pytest.raises(UnavailableError, match="has no worker"),
+            started(tmp_path, address=cluster.address, timeout_s=5),
+        ):
+            pass
+    finally:
+        cluster.end()
+
+
+def test_a_task_larger_than_every_worker_is_refused(tmp_path: Path) -> None:
+    with started(tmp_path, cpus=1, memory_mib=100) as (executor, loop):
+        large = Task(Shell("true"), resources=Resources(cpus=2))
+        greedy = Task(Shell("true"), resources=Resources(memory_mib=200))
+        executor.submit([Attempt("large#1", large), Attempt("greedy#1", greedy)])
+        loop.finish(["large#1", "greedy#1"])
+        events = [loop.final["large#1"], loop.final["greedy#1"]]
+        assert all(isinstance(event, Rejected) and not event.transient for event in events)
+        assert [event.message for event in events if isinstance(event, Rejected)] == [
+            "it asks for 2 cpus; each worker has 1 (the site's setting 'cpus')",
+            "it asks for 200 MiB of memory; each worker has 100 (the site's setting 'memory_mib')",
+        ]
+
+
+def test_settings_that_say_nothing_sensible_are_refused() -> None:
+    def refused(**settings: object) -> str:
+        with pytest.raises(ValueError, match=r".") as found:
+            DaskExecutor(Path("/nowhere"), site=Site("x", executor="dask", settings=settings))
+        return str(found.value)
+
+    assert "exclude each other" in refused(address="tcp://a:1", cluster="slurm")
+    assert "takes one of local, htcondor" in refused(cluster="slrum")
+    assert "needs the setting 'cpus'" in refused(cluster="slurm")
+    assert "'options' takes a mapping" in refused(options=3)
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline, f"not so after 30 s: {what}"
+        time.sleep(0.1)
