@@ -24,7 +24,8 @@ from tests.contract.conftest import slurm_site
 from tests.contract.loop import Loop, run_all
 from tests.services.slurm import Slurm
 
-KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "3"))
+"""How often the head is killed while 500 jobs are about; ten times take six minutes."""
 
 
 class Bench:
