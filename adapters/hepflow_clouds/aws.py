@@ -12,12 +12,10 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from hepflow.arrays.service import Array, Fault, Said
 from hepflow.model.site import Queue, Site, text
 from hepflow.model.task import Reason
+from hepflow_clouds.asking import asked, connect
 from hepflow_clouds.providers import Job, memory_mib, whole_cpus
 
 SHORTEST_S: Final = 60
@@ -60,7 +58,7 @@ class AwsBatch:
         self._region = region
         self._definitions: dict[str, str] = {}
         self._queues = {self._queue(queue) for queue in site.queues or (site.anywhere,)}
-        self._client: Any = boto3.client("batch", region_name=region)
+        self._client: Any = connect("batch", region)
 
     # --- submitting -------------------------------------------------------------------------------
 
@@ -228,7 +226,7 @@ class AwsBatch:
         try:
             (found,) = _asked(lambda: client.describe_jobs(jobs=[job]))["jobs"]
             stream = found.get("container", {}).get("logStreamName", "")
-            logs = boto3.client("logs", region_name=self._region)
+            logs = connect("logs", self._region)
             events = _asked(
                 lambda: logs.get_log_events(
                     logGroupName=LOG_GROUP, logStreamName=stream, limit=5, startFromHead=False
@@ -266,21 +264,4 @@ class AwsBatch:
 
 
 def _asked(call: Callable[[], Answer]) -> Answer:
-    """Make a request.
-
-    Raises:
-        Fault: it was refused, or nobody answered.
-    """
-    try:
-        return call()
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-        passing = status >= 500 or said.get("Code") in (
-            "TooManyRequestsException",
-            "ThrottlingException",
-        )
-        message = f"AWS Batch refused it ({said.get('Code', status)}): {said.get('Message', error)}"
-        raise Fault(" ".join(message.split()), passing) from error
-    except BotoCoreError as error:
-        raise Fault(f"AWS cannot be reached: {error}", True) from error
+    return asked("AWS Batch", call)

@@ -49,7 +49,7 @@ class Clouds:
         return named or {"": self._places[""]}
 
     def start(self, tell: Tell) -> None:
-        """Ask from now on; a first round shows that there is somebody to ask."""
+        """Ask from now on."""
         self._tell = tell
         threading.Thread(target=self._ask_on, daemon=True).start()
 

@@ -7,14 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from hepflow.arrays.buckets import Link
+from hepflow.arrays.buckets import AT_ONCE, Link
 from hepflow.arrays.service import Fault
 from hepflow.model.site import text
+from hepflow_clouds.asking import asked, connect
 
 LINK_S: Final = 7 * 86_400
 """How long a link is good: as long as S3 signs for (one week). A link ends sooner where the keys do that
@@ -36,14 +34,16 @@ class S3Bucket:
     def __init__(self, address: str, settings: Mapping[str, object]) -> None:
         self._name, _, prefix = address.partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._client: Any = boto3.client(
-            "s3",
-            region_name=text(settings, "region") or None,
-            endpoint_url=text(settings, "endpoint") or None,
-            config=Config(
-                signature_version="s3v4", retries={"max_attempts": 5, "mode": "standard"}
-            ),
+        config = Config(
+            signature_version="s3v4",
+            retries={"max_attempts": 5, "mode": "standard"},
+            max_pool_connections=AT_ONCE,
+            # Stores that only speak S3 do not know the checksums that AWS adds.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
         )
+        region, endpoint = text(settings, "region"), text(settings, "endpoint")
+        self._client: Any = connect("s3", region, config, endpoint)
 
     def put(self, key: str, body: bytes | Path) -> None:
         """Write an object; a large one in parts."""
@@ -95,17 +95,4 @@ class S3Bucket:
         return Link(url, {})
 
     def _asked(self, call: Callable[[], Answer]) -> Answer:
-        """Make a request.
-
-        Raises:
-            Fault: it was refused, or nobody answered.
-        """
-        try:
-            return call()
-        except ClientError as error:
-            said = error.response.get("Error", {})
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            message = f"bucket '{self._name}': {said.get('Code', '')} {said.get('Message', error)}"
-            raise Fault(" ".join(message.split()), status >= 500 or status == 429) from error
-        except (BotoCoreError, Boto3Error) as error:
-            raise Fault(f"bucket '{self._name}': {error}", True) from error
+        return asked(f"bucket '{self._name}'", call)

@@ -15,7 +15,9 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -33,6 +35,9 @@ from hepflow.wire.travel import HERE, Luggage, Piece, move_into, restamped, unpa
 
 LINK: Final = "HEPFLOW_LINK"
 """The variable that has the link to the table."""
+
+AT_ONCE: Final = 16
+"""Objects that are read or written at a time."""
 
 LINE: Final = 32
 """Bytes of a line of the table: where a job begins, and its length."""
@@ -145,7 +150,9 @@ class BucketPost:
         if capsule not in self._there:
             self._bucket.put(capsule, capsule_bytes())
             self._there.add(capsule)
-        links = {piece.name: self._uploaded(piece) for piece in parcel.pieces}
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            uploaded = threads.map(self._uploaded, parcel.pieces)
+            links = dict(zip((piece.name for piece in parcel.pieces), uploaded, strict=True))
         packed = {piece.name: os.path.isdir(piece.location) for piece in parcel.pieces}
         jobs = []
         for element, numbers in enumerate(batch.elements):
@@ -177,10 +184,11 @@ class BucketPost:
     def news(self, batch: Batch) -> list[ExecutorEvent]:
         """Bring home what there is to bring, and read it there."""
         prefix = self._key(batch, "results/")
-        for key in list(self._bucket.keys(prefix)):
-            element = int(key.removeprefix(prefix))
-            if any(not (batch.results / str(n)).exists() for n in batch.elements[element]):
-                self._bring_home(batch, element, key)
+        there = [int(key.removeprefix(prefix)) for key in self._bucket.keys(prefix)]
+        here = {name for name in os.listdir(batch.results) if name.isdigit()}
+        new = [n for n in there if any(str(part) not in here for part in batch.elements[n])]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(partial(self._bring_home, batch), new))
         return [
             event._replace(outcome=restamped(event.outcome))
             if isinstance(event, Finished)
@@ -215,12 +223,12 @@ class BucketPost:
             self._there.add(key)
         return self._bucket.link(key)
 
-    def _bring_home(self, batch: Batch, element: int, key: str) -> None:
+    def _bring_home(self, batch: Batch, element: int) -> None:
         """Put what an element left where it belongs, its results last."""
         home = batch.folder / f"home-{element}"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
-        self._bucket.fetch(key, home / "result.json")
+        self._bucket.fetch(self._key(batch, f"results/{element}"), home / "result.json")
         said: dict[str, Any] = json.loads((home / "result.json").read_bytes())
         if said["outputs"]:
             self._bucket.fetch(self._key(batch, f"out/{element}"), home / "out.tar")

@@ -113,8 +113,11 @@ class Arrays:
             tag.write_text(os.urandom(5).hex(), encoding="ascii")
         self._tag = tag.read_text(encoding="ascii")
         self._serial = max((int(path.name) for path in self._batches.iterdir()), default=0)
-        self._service = self._kind.service(self._tag)
-        self._post = self._kind.post(self._tag)
+        try:
+            self._service = self._kind.service(self._tag)
+            self._post = self._kind.post(self._tag)
+        except Fault as fault:
+            raise self._unavailable(fault) from fault
         self._desk = Desk(sink)
         self._watch = Watch(
             sink, self._desk, self._service, self._post, self._kind.poll_s, self._kind.patience_s
@@ -345,7 +348,8 @@ class Arrays:
         """What would be sent for these attempts.
 
         Raises:
-            ValueError: no queue takes them; a sentence for the user.
+            ValueError: no queue takes them, or the service cannot be used from here; a sentence for
+                the user.
         """
         shapes: dict[Shape, list[Attempt]] = {}
         for attempt in attempts:
@@ -353,7 +357,10 @@ class Arrays:
             if isinstance(shape, str):
                 raise ValueError(f"{attempt.id}: {shape}")
             shapes.setdefault(shape, []).append(attempt)
-        service = self._kind.service("TAG")
+        try:
+            service = self._kind.service("TAG")
+        except Fault as fault:
+            raise ValueError(str(fault)) from fault
         texts = []
         for shape, alike in shapes.items():
             queue = self._queue(shape)

@@ -24,6 +24,9 @@ from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
 SOON_S, SLOWER = 0.1, 1.5
 """Seconds between two looks at results while there are some, and how much longer each pause is while not."""
 
+GATHER_S: Final = 0.5
+"""So long the ends of elements are gathered before a store is asked for their results."""
+
 AGAIN_S: Final = 15.0
 """After so long a request is made again that found nobody to take it."""
 
@@ -175,7 +178,7 @@ class Watch:
         if events and not self._closed:
             self._sink.put(events)
         if self._ended:
-            self._look_in(0.0)
+            self._look_in(0.0 if self._post.beats else GATHER_S)
 
     def _started(self, batch: Batch, said: Said) -> list[ExecutorEvent]:
         """An element runs: of its attempts the first one, unless they say so themselves."""
@@ -237,7 +240,8 @@ class Watch:
             unseen = any(key not in known for key in self._ended)
             # Results may come before the service says so, or are waited for.
             quick = self._post.beats or self._ended
-            self._look_in(0.0 if unseen else self._pause_s if quick else self._poll_s)
+            soonest_s = 0.0 if self._post.beats else GATHER_S
+            self._look_in(soonest_s if unseen else self._pause_s if quick else self._poll_s)
 
     def _judged(self, event: ExecutorEvent) -> ExecutorEvent:
         """What an attempt told, in the light of what was wanted of it."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Accepted, Lost, Rejected
 from hepflow.model.site import Limits, Queue, Site, Staging
 from hepflow.model.task import Attempt, Call, Output, Reason, Resources, Shell, Staged, Task
@@ -256,4 +257,24 @@ def test_a_bucket_that_is_not_there_is_told(bench: Any) -> None:
     site = replace(SITE, settings={**SITE.settings, "bucket": "s3://nowhere"})
     (event,) = bench(site).run(shell("true"))
     assert isinstance(event, Rejected)
+    assert not event.transient
     assert "bucket 'nowhere': NoSuchBucket" in event.message
+
+
+def test_missing_keys_are_a_lasting_refusal(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    (event,) = bench().run(shell("true"))
+    assert isinstance(event, Rejected)
+    assert not event.transient
+    assert "Unable to locate credentials" in event.message
+
+
+def test_a_profile_that_is_not_there_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws_batch_stand_in: AwsBatchStandIn
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    with pytest.raises(UnavailableError, match=r"site 'cloud' cannot be used now[^$]*nobody"):
+        Bench(SITE, tmp_path)

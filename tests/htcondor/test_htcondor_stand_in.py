@@ -7,7 +7,9 @@ description that HTCondor could not read is refused here; it is no pool (see `te
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,50 @@ def test_a_later_head_finds_every_job_once(bench: Any, condor_stand_in: CondorSt
     assert set(later.loop.final) == set(left)
     assert all(later.loop.outcome(name).succeeded for name in left)
     assert {Path(attempt.folder, "trace").read_text() for attempt in made} == {"x\n"}
+
+
+HEAD = """
+import sys
+from pathlib import Path
+from tests.htcondor.test_htcondor_stand_in import SHARED, Bench, traced
+there = Bench(SHARED, Path(sys.argv[1]))
+there.submit(*traced(there.folder))
+print("submitting", flush=True)
+while True:
+    there.loop.turn(10.0)
+"""
+
+
+def traced(folder: Path) -> list[Task]:
+    return [shell(f"sleep 0.{n % 5}; echo >> {folder}/traces/{n}") for n in range(24)]
+
+
+@pytest.mark.parametrize("after_s", [0.25, 2.0])
+def test_a_killed_head_loses_no_job_and_submits_none_twice(
+    bench: Any, tmp_path: Path, root: Path, after_s: float
+) -> None:
+    (tmp_path / "traces").mkdir()
+    words = [sys.executable, "-c", HEAD, str(tmp_path)]
+    head = subprocess.Popen(words, cwd=root, stdout=subprocess.PIPE)
+    assert head.stdout is not None
+    head.stdout.readline()
+    time.sleep(after_s)
+    head.kill()
+    head.wait()
+    head.stdout.close()
+    there = bench()
+    tasks = dict(enumerate(traced(tmp_path)))
+    names = [f"step[{n}]#1" for n in tasks]
+    found = set(there.executor.recover(dict.fromkeys(names, "")))
+    left = [
+        Attempt(f"step[{n}]#1", task, f"{tmp_path}/tasks/step-{n}")
+        for n, task in tasks.items()
+        if f"step[{n}]#1" not in found
+    ]
+    there.executor.submit(left)
+    there.loop.finish(names, 60)
+    assert all(there.loop.outcome(name).succeeded for name in names)
+    assert [path.read_text() for path in (tmp_path / "traces").iterdir()] == ["\n"] * 24
 
 
 def test_what_was_never_submitted_is_not_found(bench: Any, condor_stand_in: CondorStandIn) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Accepted, Lost, Rejected
 from hepflow.model.site import Container, Queue, Runtime, Site, Staging
 from hepflow.model.task import (
@@ -332,6 +333,24 @@ def test_a_manifest_that_is_refused_is_a_lasting_refusal(bench: Any) -> None:
     assert not event.transient
     assert "Kubernetes refused it (400)" in event.message
     assert "hostNam" in event.message
+
+
+def test_a_cluster_that_is_not_configured_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    with pytest.raises(UnavailableError, match="no Kubernetes cluster is configured here"):
+        Bench(kubernetes_site(), tmp_path)
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubernetes_stand_in: KubernetesStandIn
+) -> None:
+    config = (kubernetes_stand_in.at / "config").read_text()
+    (tmp_path / "config").write_text(config.replace(kubernetes_stand_in.url, "http://127.0.0.1:9"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(UnavailableError, match="the Kubernetes server cannot be reached"):
+        Bench(kubernetes_site(), tmp_path)
 
 
 # --- recovery -------------------------------------------------------------------------------------

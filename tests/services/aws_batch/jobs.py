@@ -21,6 +21,8 @@ FINAL = ("SUCCEEDED", "FAILED")
 CPUS, GPUS = 4, 2
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL; the real one leaves 30 s."""
+LIMIT_S = 0.2
+"""Between two looks at what jobs use."""
 
 
 class Job:
@@ -152,12 +154,16 @@ class Machines:
 
     def run(self) -> None:
         """Look at every job, many times a second."""
+        limit_at = 0.0
         while True:
             with self.changed:
-                for job in list(self.jobs.values()):
-                    if not job.children and job.status not in FINAL:
-                        self._look(job)
-            time.sleep(0.05)
+                open_ = [j for j in self.jobs.values() if not j.children and j.status not in FINAL]
+                for job in open_:
+                    self._look(job)
+                if time.monotonic() > limit_at:
+                    self._limit([job for job in open_ if job.status == "RUNNING"])
+                    limit_at = time.monotonic() + LIMIT_S
+            time.sleep(0.02)
 
     def _look(self, job: Job) -> None:
         if job.process is None:
@@ -172,20 +178,20 @@ class Machines:
             self._over(job, ended, status or "Essential container in task exited")
         elif job.kill_at and time.monotonic() > job.kill_at:
             self._signal(job, signal.SIGKILL)
-        else:
-            self._limit(job)
 
-    def _limit(self, job: Job) -> None:
-        used = memory_kib([job.inner])[job.inner]
-        limit_s = job.asked.get("timeout", {}).get("attemptDurationSeconds")
-        if used > job.needs("MEMORY") * 1024:
-            job.verdict = (
-                "Essential container in task exited",
-                "OutOfMemoryError: Container killed due to memory usage",
-            )
-            self._signal(job, signal.SIGKILL)
-        elif limit_s and time.monotonic() - job.began > limit_s and not job.kill_at:
-            self._tell_to_end(job, ("Job attempt duration exceeded timeout", ""))
+    def _limit(self, running: list[Job]) -> None:
+        """Hold jobs to their memory and their time."""
+        used = memory_kib([job.inner for job in running]) if running else {}
+        for job in running:
+            limit_s = job.asked.get("timeout", {}).get("attemptDurationSeconds")
+            if used[job.inner] > job.needs("MEMORY") * 1024:
+                job.verdict = (
+                    "Essential container in task exited",
+                    "OutOfMemoryError: Container killed due to memory usage",
+                )
+                self._signal(job, signal.SIGKILL)
+            elif limit_s and time.monotonic() - job.began > limit_s and not job.kill_at:
+                self._tell_to_end(job, ("Job attempt duration exceeded timeout", ""))
 
     def _try_to_start(self, job: Job) -> None:
         free = self.free[job.queue]
