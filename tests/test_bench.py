@@ -11,6 +11,7 @@ import pytest
 
 from bench.cwl import cwl_page
 from bench.measure import Failed, must_run, run
+from bench.pools import pools_page
 from bench.shapes import Shape, write_makefile, write_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,18 @@ def test_a_quick_benchmark_measures_cwl_too(tmp_path: Path) -> None:
     lines = "\n".join(cwl_page(tmp_path, (20,), 1, lambda _: None))
     assert lines.count("| hepflow | new |") == 1
     assert lines.count("| 20 |") >= 3
+
+
+@pytest.mark.slow
+def test_pools_are_measured_beside_themselves(tmp_path: Path) -> None:
+    lines = "\n".join(pools_page(tmp_path, 1, 0.004, lambda _: None))
+    for pair in (
+        "parsl | python | 20",
+        "parsl | shell | 20",
+        "dask | python | 40",
+        "dask | shell | 20",
+    ):
+        assert lines.count(f"| {pair} |") == 1
 
 
 @pytest.mark.parametrize("name", ["wide", "chain", "layered"])
