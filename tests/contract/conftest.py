@@ -164,7 +164,12 @@ SERVICES = {
 }
 """The services that executors need, by the names of their fixtures."""
 
-FEWER = {"aws_batch_stand_in": 40, "htcondor_stand_in": 200, "kubernetes_stand_in": 200}
+FEWER = {
+    "aws_batch_stand_in": 40,
+    "htcondor_stand_in": 200,
+    "kubernetes_stand_in": 200,
+    "pbs_stand_in": 500,
+}
 """How many tasks are many where each is a job, and a stand-in takes tenths of a second for it."""
 
 
