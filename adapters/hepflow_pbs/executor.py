@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from hepflow.batch.jobs import SETTINGS, Jobs
-from hepflow.model.protocols import Sink
+from hepflow.batch.executor import SETTINGS, BatchExecutor
 from hepflow.model.site import Site, number, text
-from hepflow.model.task import Attempt
 
 from .hooks import HOOKS
 from .scripts import FLAVOURS, NODES, TORQUE
 
 
-class PBSExecutor:
-    """Runs attempts as jobs of PBS: arrays, packed where the queue says so.
+class PBSExecutor(BatchExecutor):
+    """Runs attempts as jobs of PBS.
 
     Args:
         workdir: the executor's own folder, on a file system that the nodes see; made if need be.
@@ -44,32 +41,7 @@ class PBSExecutor:
             number(said, "ppn", 0)
             for name in ("launcher", "nodes"):
                 _checked(name, text(said, name))
-        self._jobs = Jobs(HOOKS[flavour], workdir, site)
-        self.capacity = self._jobs.capacity
-
-    def start(self, sink: Sink) -> None:
-        """Get ready; nothing is asked of PBS before there is work for it."""
-        self._jobs.start(sink)
-
-    def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Take attempts: refuse what no queue takes, gather the others for a moment."""
-        self._jobs.submit(attempts)
-
-    def cancel(self, attempts: Collection[str]) -> None:
-        """End attempts; those that wait here at once, the others through their capsules and jobs."""
-        self._jobs.cancel(attempts)
-
-    def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
-        """Go on with the jobs of an earlier head."""
-        return self._jobs.recover(attempts)
-
-    def close(self, *, settled: bool = False) -> None:
-        """Leave the jobs to a later head; when there will be none, end what is left of them."""
-        self._jobs.close(settled=settled)
-
-    def sample(self, attempts: Sequence[Attempt]) -> str:
-        """The submit files of these attempts, as they would be handed to ``qsub``."""
-        return self._jobs.sample(attempts)
+        super().__init__(HOOKS[flavour], workdir, site)
 
 
 def _checked(name: str, written: str) -> None:

@@ -58,8 +58,8 @@ SETTINGS: Final = {
 Waiting = tuple[Attempt, dict[str, Any]]
 
 
-class Jobs:
-    """Runs attempts as jobs of a batch system; an executor but for its name.
+class BatchExecutor:
+    """Runs attempts as jobs of a batch system: arrays, packed where the queue says so.
 
     Args:
         hooks: the batch system.
