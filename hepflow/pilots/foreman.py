@@ -11,17 +11,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hepflow.executors.local import LocalExecutor
 from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected
 from hepflow.model.site import Site
-from hepflow.model.task import Attempt
+from hepflow.model.task import Attempt, Reason
 from hepflow.pilots.frames import frame, unframed
 from hepflow.pilots.orders import ALL, EVENTS
 from hepflow.runner.loop import Loop
@@ -31,6 +33,9 @@ BUSY_LOOK_S: Final = 0.1
 IDLE_LOOK_S: Final = 1.0
 IDLE_S: Final = 600.0
 """Seconds without work after which a foreman goes."""
+DOUBTED_S: Final = 1.0
+"""A program that was ended from outside is told of only so much later: a batch system that ends a job
+signals all its processes, and then we do not live to tell, so that the attempt is lost and has not failed."""
 LATE_S: Final = 0.2
 """A bundle that lasts longer is told of piece by piece."""
 
@@ -100,6 +105,12 @@ class Foreman:
         self._executor.cancel(self._refused & bundle.open)
 
     def _hear(self, event: ExecutorEvent) -> None:
+        if _is_ended_from_outside(event):
+            self._loop.call_at(time.monotonic() + DOUBTED_S, partial(self._note, event))
+        else:
+            self._note(event)
+
+    def _note(self, event: ExecutorEvent) -> None:
         bundle = self._bundle_of[event.attempt]
         bundle.unwritten.append(event)
         if isinstance(event, Finished | Lost | Rejected):
@@ -157,6 +168,13 @@ class Foreman:
             else:
                 self._refused.update(what)
                 self._executor.cancel(what)
+
+
+def _is_ended_from_outside(event: ExecutorEvent) -> bool:
+    """Whether a program got a signal that nobody here has sent."""
+    if not isinstance(event, Finished) or event.outcome.reason is not Reason.PROGRAM:
+        return False
+    return event.outcome.exit_code in (-signal.SIGTERM, -signal.SIGKILL)
 
 
 def main() -> None:
