@@ -6,7 +6,7 @@ Owns the client and the cluster that it started. Must never know what is in a bu
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,10 @@ from typing import Any, Final
 from distributed import Client, KilledWorker
 from distributed.comm import CommClosedError
 
-from hepflow.model.protocols import Sink
 from hepflow.model.site import Container, Extent, Site, number, text
-from hepflow.model.task import Attempt, Resources
-from hepflow.pilots.bundles import Bundles
+from hepflow.model.task import Resources
 from hepflow.pilots.carrying import Unfit
+from hepflow.pilots.executor import PilotExecutor
 from hepflow.pilots.orders import Order
 from hepflow.pilots.sizes import extent_of
 
@@ -32,7 +31,7 @@ OURS: Final = ("cpus", "memory_mib", "gpus", "grace_s")
 """Settings that the local executor beside a worker takes."""
 
 
-class DaskExecutor:
+class DaskExecutor(PilotExecutor):
     """Runs attempts on Dask workers.
 
     Args:
@@ -61,33 +60,7 @@ class DaskExecutor:
         given = {name: site.settings[name] for name in OURS if name in site.settings}
         if not text(site.settings, "address"):
             given.setdefault("cpus", engine.cpus)
-        self.capacity = 4096
-        self.extent = engine.extent(given)
-        self._bundles = Bundles(workdir.absolute(), engine, given, site.env, self.extent)
-
-    def start(self, sink: Sink) -> None:
-        """Have a client.
-
-        Raises:
-            UnavailableError: no scheduler answers, or no cluster can be started.
-        """
-        self._bundles.start(sink)
-
-    def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Take attempts."""
-        self._bundles.submit(attempts)
-
-    def cancel(self, attempts: Collection[str]) -> None:
-        """End attempts."""
-        self._bundles.cancel(attempts)
-
-    def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
-        """Tell results of an earlier head; what it had running is ended."""
-        return self._bundles.recover(attempts)
-
-    def close(self, *, settled: bool = False) -> None:
-        """End every process of ours."""
-        self._bundles.close(settled=settled)
+        super().__init__(workdir.absolute(), engine, given, site.env, engine.extent(given))
 
 
 class DaskEngine:

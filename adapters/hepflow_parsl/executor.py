@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +21,9 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from parsl.jobs.states import JobState
 
 from hepflow.model.errors import UnavailableError
-from hepflow.model.protocols import Sink
 from hepflow.model.site import Container, Site, number, text, words
-from hepflow.model.task import Attempt, Resources
-from hepflow.pilots.bundles import Bundles
+from hepflow.model.task import Resources
+from hepflow.pilots.executor import PilotExecutor
 from hepflow.pilots.orders import Order
 from hepflow.pilots.sizes import extent_of
 
@@ -42,7 +41,7 @@ MOST_LOST: Final = 3
 """Blocks without a worker after which no more are asked for."""
 
 
-class ParslExecutor:
+class ParslExecutor(PilotExecutor):
     """Runs attempts on Parsl's workers.
 
     Args:
@@ -75,33 +74,7 @@ class ParslExecutor:
             raise ValueError("the parsl executor finds the container runtime itself: leave out 'container'")  # fmt: skip
         providers.asked(site)
         engine = ParslEngine(workdir.absolute(), site)
-        self.capacity = 4096
-        self.extent = engine.extent
-        self._bundles = Bundles(workdir.absolute(), engine, engine.worker, site.env, self.extent)
-
-    def start(self, sink: Sink) -> None:
-        """Have Parsl ask for workers.
-
-        Raises:
-            UnavailableError: the provider cannot be used.
-        """
-        self._bundles.start(sink)
-
-    def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Take attempts."""
-        self._bundles.submit(attempts)
-
-    def cancel(self, attempts: Collection[str]) -> None:
-        """End attempts."""
-        self._bundles.cancel(attempts)
-
-    def recover(self, attempts: Mapping[str, str]) -> Collection[str]:
-        """Tell results of an earlier head; what it had running is ended."""
-        return self._bundles.recover(attempts)
-
-    def close(self, *, settled: bool = False) -> None:
-        """End every process of ours."""
-        self._bundles.close(settled=settled)
+        super().__init__(workdir.absolute(), engine, engine.worker, site.env, engine.extent)
 
 
 class ParslEngine:

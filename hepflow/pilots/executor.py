@@ -32,6 +32,8 @@ from hepflow.pilots.orders import EVENTS, Order, await_foremen, want_no_more
 from hepflow.pilots.sizes import refusal
 from hepflow.pilots.waiting import Shape, Waiting
 
+CAPACITY: Final = 4096
+"""Attempts that are taken at a time."""
 AHEAD: Final = 2
 """Bundles under way for each that can run: the next is there when one ends."""
 SOON_S, SELDOM_S = 0.1, 2.0
@@ -82,8 +84,8 @@ class Bundle(NamedTuple):
     attempts: dict[str, Attempt]
 
 
-class Bundles:
-    """All attempts of one head.
+class PilotExecutor:
+    """Runs attempts on the workers of an engine, in bundles.
 
     Args:
         folder: the executor's own.
@@ -101,7 +103,8 @@ class Bundles:
         env: Mapping[str, str],
         extent: Extent,
     ) -> None:
-        self._extent = extent
+        self.capacity = CAPACITY
+        self.extent = extent
         self._folder = folder
         self._engine = engine
         self._settings = dict(settings)
@@ -141,7 +144,7 @@ class Bundles:
         """Take attempts, and send on as many as are worth it; refuse what no worker can run."""
         refused: list[ExecutorEvent] = []
         for attempt in attempts:
-            why = refusal(self._extent, attempt.task.resources)
+            why = refusal(self.extent, attempt.task.resources)
             if why:
                 refused.append(Rejected(attempt.id, why))
             else:
