@@ -95,10 +95,8 @@ def _bring(path: str, link: "list[Any]", packed: bool, digest: str) -> None:
 def _fetch(link: "list[Any]", path: str) -> None:
     from urllib.request import Request, urlopen
 
-    with (
-        urlopen(Request(link[0], headers=link[1]), timeout=PATIENCE_S) as answer,
-        open(path, "wb") as file,
-    ):
+    request = Request(link[0], headers=link[1])
+    with urlopen(request, timeout=PATIENCE_S) as answer, open(path, "wb") as file:
         block = answer.read(CHUNK)
         while block:
             file.write(block)
