@@ -191,33 +191,49 @@ NOT_FAR = {
 """What is not promised of them, and why."""
 
 
+STAND_INS = {name for name in FACTORIES if name.endswith("_stand_in")}
+ESSENCE = {
+    "test_a_command_succeeds_and_its_output_is_digested",
+    "test_a_failing_part_of_a_shell_text_fails_it",
+    "test_a_missing_output_is_told_with_what_is_there",
+    "test_a_queued_attempt_is_cancelled_without_running",
+    "test_a_running_attempt_gets_time_to_end_and_is_then_killed",
+    "test_a_time_limit_ends_the_whole_group",
+    "test_an_exception_is_told_with_its_place_and_the_users_frames",
+    "test_an_exit_code_fails_the_attempt_with_the_last_line_of_stderr",
+    "test_inputs_are_placed_before_the_start",
+    "test_long_printed_text_is_kept_beside_and_told_in_part",
+    "test_odd_names_of_files_folders_and_attempts",
+    "test_one_task_and_many",
+    "test_outputs_of_every_kind",
+    "test_variables_are_the_executors_own_and_the_tasks",
+}
+"""What stand-ins always go through. The rest is what a capsule does, which a real Slurm is witness of: with
+``-m long`` they go through all of it."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not promised."""
+    """Leave out what is not promised; mark what only long runs hold against stand-ins."""
     out = [item for item in items if _is_not_promised(item)]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
+    for item in items:
+        name, _, parameters = item.name.partition("[")
+        of_the_contract = item.path.parent == Path(__file__).parent
+        if of_the_contract and name not in ESSENCE and any(s in parameters for s in STAND_INS):
+            item.add_marker(pytest.mark.long)
 
 
 def _is_not_promised(item: pytest.Item) -> bool:
     name, _, parameters = item.name.partition("[")
-    if name == "test_five_thousand_commands":
-        return any(
-            few in parameters for few in FEWER
-        )  # it measures what a stand-in is no measure of
+    if name == "test_five_thousand_commands":  # measures what a stand-in is no measure of
+        return any(few in parameters for few in FEWER)
     return name in NOT_FAR and any(far in parameters for far in FAR)
 
 
-SLOW = {"aws_batch_stand_in"}
-"""Where all of the contract takes minutes; their own tests have the essence of it."""
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-        for name in sorted(FACTORIES)
-    ]
-)
+@pytest.fixture(params=sorted(FACTORIES))
 def executor_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name in SERVICES:

@@ -259,7 +259,7 @@ def traced(folder: Path, count: int) -> list[str]:
     return [f"sleep 0.{n % 5}; echo >> {folder}/traces/{n}" for n in range(count)]
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.long)])
 def test_a_killed_head_loses_no_job_and_submits_none_twice(
     bench: Bench, slurm: Slurm, root: Path, count: int
 ) -> None:

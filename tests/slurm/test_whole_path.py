@@ -136,7 +136,7 @@ def running(project: api.Project) -> list[api.TaskReport]:
     return [task for task in api.tasks(project) if task.state is api.TaskState.RUNNING]
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.long)])
 def test_requeued_jobs_and_killed_heads_change_no_result(
     on_slurm: Path, hepflow: Hepflow, slurm: Slurm, count: int
 ) -> None:
