@@ -117,7 +117,9 @@ class AzureBatch:
         """Machines for one job, as many as it can use, until its end."""
         settings = self._site.settings_for(array.queue)
         slots = _slots(self._site, array.queue)
-        wanted = math.ceil(array.size * _share(array.queue, array.resources, slots) / slots)
+        wanted = math.ceil(
+            array.size * _share(self._site, array.queue, array.resources, slots) / slots
+        )
         count = min(wanted, int(number(settings, "machines", MACHINES)))
         publisher, offer, sku, agent = SYSTEM
         return models.BatchAutoPoolSpecification(
@@ -156,7 +158,7 @@ class AzureBatch:
                 max_task_retry_count=0,
                 max_wall_clock_time=timedelta(seconds=limit_s) if limit_s else None,
             ),
-            required_slots=_share(array.queue, needed, _slots(self._site, array.queue)),
+            required_slots=_share(self._site, array.queue, needed, _slots(self._site, array.queue)),
         )
 
     def submit(self, array: Array) -> str:
@@ -268,8 +270,8 @@ class AzureBatch:
         """Delete the job, and with it machines of its own."""
         # Nobody waits for its end, but the library looks for it on a thread of its own.
         _unless_gone(lambda: self._client.begin_delete_job(job, polling_interval=LOOK_S))
-        self._sizes.pop(job, None)
-        self._begun = {key: begun for key, begun in self._begun.items() if key[0] != job}
+        for element in range(self._sizes.pop(job, 0)):
+            self._begun.pop((job, element), None)
 
 
 def _pool(site: Site, queue: Queue) -> str:
@@ -281,13 +283,13 @@ def _slots(site: Site, queue: Queue) -> int:
     return int(number(site.settings_for(queue), "slots", 1))
 
 
-def _share(queue: Queue, asked: Resources, slots: int) -> int:
+def _share(site: Site, queue: Queue, asked: Resources, slots: int) -> int:
     """The slots that a task takes: by what it needs most of, of what its queue, a machine, has."""
     parts = [
         needed / there
         for needed, there in (
             (asked.cpus, queue.cpus),
-            (asked.memory_mib, queue.memory_mib),
+            (memory_mib(site, queue, asked), queue.memory_mib),
             (asked.gpus, queue.gpus),
         )
         if there

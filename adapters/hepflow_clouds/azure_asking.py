@@ -42,7 +42,10 @@ def asked(whom: str, call: Callable[[], Answer]) -> Answer:
         return call()
     except HttpResponseError as error:
         status = error.status_code or 0
-        code = f"{status} {getattr(error.error, 'code', None) or ''}".strip() if status else ""
+        # Batch says the kind of a failure in one place, storage in another; signing in says none.
+        kind = getattr(error.error, "code", None) or getattr(error, "error_code", None)
+        kind = getattr(kind, "value", kind)
+        code = " ".join(str(part) for part in (status, kind) if part)
         told = _first_line(getattr(error.error, "message", None) or error.message)
         message = f"{whom} refused it{f' ({code})' if code else ''}: {told}"
         raise Fault(message, status >= 500 or status in TRANSIENT) from error

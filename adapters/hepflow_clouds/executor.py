@@ -13,7 +13,7 @@ from hepflow.arrays.posts import Post, Sent
 from hepflow.arrays.service import Service
 from hepflow.model.errors import UnavailableError
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Site, Staging, number, text
+from hepflow.model.site import Queue, Site, Staging, number, text
 from hepflow.model.task import Attempt
 from hepflow_clouds.clouds import Clouds, Maker
 from hepflow_clouds.providers import Provider
@@ -49,7 +49,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
 """The providers by the names that sites have for them."""
 
 NEEDED: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
-    "aws": [("region",)],
+    "aws": [("region",), ("job_queue",)],
     "gcp": [("region",), ("project",)],
     "azure": [("region",), ("batch_account",), ("machine", "pool")],
 }
@@ -92,22 +92,7 @@ class CloudsExecutor:
             raise ValueError("the clouds executor has no use for 'lines'")
         if site.staging is not Staging.CAPSULE:
             raise ValueError("the clouds executor needs 'staging: capsule': files travel")
-        for queue in site.queues or (site.anywhere,):
-            settings = site.settings_for(queue)
-            provider = text(settings, "provider")
-            if provider not in MAKERS:
-                raise ValueError(
-                    f"the setting 'provider' is one of {', '.join(MAKERS)}, not '{provider}'"
-                )
-            settings = {"pool": queue.partition, **settings}
-            for names in NEEDED[provider]:
-                if not any(text(settings, name) for name in names):
-                    wanted = " or ".join(f"'{name}'" for name in names)
-                    where = f" in queue '{queue.name}'" if queue.name else ""
-                    raise ValueError(f"the provider '{provider}' needs the setting {wanted}{where}")
-            for name in ("memory_mib", "machines", "slots"):
-                if number(settings, name, 1) < 1:
-                    raise ValueError(f"the setting '{name}' is 1 or more, not {settings[name]}")
+        providers = {_provider(site, queue) for queue in site.queues or (site.anywhere,)}
         self._site = site
         # Below the folder that it is given, which may hold what tasks have left.
         self._workdir = workdir.absolute() / ".arrays"
@@ -116,9 +101,6 @@ class CloudsExecutor:
         address = text(site.settings, "bucket")
         if not address:
             raise ValueError("files travel through a bucket: say 'settings: {bucket: s3://NAME}'")
-        providers = {
-            text(site.settings_for(q), "provider") for q in site.queues or (site.anywhere,)
-        }
         scheme = "az" if providers == {"azure"} else "s3"
         self._bucket = address if "://" in address else f"{scheme}://{address}"
         self._poll_s = site.limits.poll_s or POLL_S
@@ -169,3 +151,25 @@ class CloudsExecutor:
 
     def _sent(self, _folder: Path, index: str) -> Sent:
         return BucketPost.sent_by(self._site, self._python, index, Link("", {}))
+
+
+def _provider(site: Site, queue: Queue) -> str:
+    """Whose service a queue is, where it says all that is needed.
+
+    Raises:
+        ValueError: it does not; a sentence for the user.
+    """
+    settings = site.settings_for(queue)
+    provider = text(settings, "provider")
+    if provider not in MAKERS:
+        raise ValueError(f"the setting 'provider' is one of {', '.join(MAKERS)}, not '{provider}'")
+    settings = {"job_queue": queue.partition, "pool": queue.partition, **settings}
+    for names in NEEDED[provider]:
+        if not any(text(settings, name) for name in names):
+            wanted = " or ".join(f"'{name}'" for name in names)
+            where = f" in queue '{queue.name}'" if queue.name else ""
+            raise ValueError(f"the provider '{provider}' needs the setting {wanted}{where}")
+    for name in ("memory_mib", "machines", "slots"):
+        if number(settings, name, 1) < 1:
+            raise ValueError(f"the setting '{name}' is 1 or more, not {settings[name]}")
+    return provider
