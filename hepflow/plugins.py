@@ -39,7 +39,10 @@ BUILTIN: Final = {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
     },
-    BUCKETS: {"s3": "hepflow_clouds.s3:S3Bucket"},
+    BUCKETS: {
+        "az": "hepflow_clouds.blobs:BlobBucket",
+        "s3": "hepflow_clouds.s3:S3Bucket",
+    },
     VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
 }
 

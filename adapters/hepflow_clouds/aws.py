@@ -153,16 +153,14 @@ class AwsBatch:
 
     # --- asking -----------------------------------------------------------------------------------
 
-    def ask(self, jobs: Mapping[str, Job]) -> list[Said]:
+    def ask(self, jobs: Mapping[str, Job]) -> Iterator[Said]:
         """One question for a hundred jobs, and one more for each state of an array that has changed."""
         client = self._client
-        news: list[Said] = []
         names = list(jobs)
         for start in range(0, len(names), DESCRIBED_AT_ONCE):
             some = names[start : start + DESCRIBED_AT_ONCE]
             for found in _asked(lambda: client.describe_jobs(jobs=some))["jobs"]:  # noqa: B023
-                news += self._news(client, jobs[found["jobId"]], found)
-        return news
+                yield from self._news(client, jobs[found["jobId"]], found)
 
     def _news(self, client: Any, job: Job, found: Mapping[str, Any]) -> Iterator[Said]:
         name, why = found["jobId"], found.get("statusReason", "")
@@ -204,8 +202,8 @@ class AwsBatch:
 
     def _stuck(self, name: str, job: Job, index: int, why: str) -> Said:
         """Batch says itself that it will never start this one."""
-        job.over.add(index)
         self.end(name, [index])
+        job.over.add(index)
         return Said(name, index, "", True, Reason.REJECTED, f"AWS Batch will not start it: {why}")
 
     def _failed(self, client: Any, said: Said, found: Mapping[str, Any]) -> Said:

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from hepflow.arrays.service import Array, Fault, Tell
+from hepflow.arrays.service import Array, Fault, Said, Tell
 from hepflow.model.site import Queue, Site, text
 from hepflow_clouds.providers import Job, Provider
 
@@ -116,10 +116,12 @@ class Clouds:
                         for name, job in self._jobs[place].items()
                         if len(job.over) < job.size
                     }
+                news: list[Said] = []
                 try:
-                    news = provider.ask(jobs) if jobs else []
+                    for said in provider.ask(jobs):
+                        news.append(said)
                 except Fault:
-                    continue  # that says nothing of jobs
+                    pass  # that says nothing of jobs, but what was said before it counts
                 if news and not self._closed:
                     self._tell([said._replace(job=_handle(place, said.job)) for said in news])
             self._wake.wait(self._poll_s)

@@ -13,7 +13,7 @@ from hepflow.arrays.posts import Post, Sent
 from hepflow.arrays.service import Service
 from hepflow.model.errors import UnavailableError
 from hepflow.model.protocols import Sink
-from hepflow.model.site import Site, Staging, number, text
+from hepflow.model.site import Queue, Site, Staging, number, text
 from hepflow.model.task import Attempt
 from hepflow_clouds.clouds import Clouds, Maker
 from hepflow_clouds.providers import Provider
@@ -44,11 +44,16 @@ def _maker(module: str, name: str) -> Maker:
 MAKERS: Final[Mapping[str, Maker]] = {
     "aws": _maker("hepflow_clouds.aws", "AwsBatch"),
     "gcp": _maker("hepflow_clouds.google", "GoogleBatch"),
+    "azure": _maker("hepflow_clouds.azure", "AzureBatch"),
 }
 """The providers by the names that sites have for them."""
 
-NEEDED: Final = {"aws": ("region",), "gcp": ("region", "project")}
-"""Settings without which a provider is nothing."""
+NEEDED: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "aws": [("region",), ("job_queue",)],
+    "gcp": [("region",), ("project",)],
+    "azure": [("region",), ("batch_account",), ("machine", "pool")],
+}
+"""Settings without which a provider is nothing: one of each group."""
 
 
 class CloudsExecutor:
@@ -60,7 +65,8 @@ class CloudsExecutor:
     """
 
     settings: Final = {
-        "bucket": "where files travel through, such as s3://name/prefix",
+        "batch_account": "Azure: the Batch account, one for each region",
+        "bucket": "where files travel through, such as s3://name/prefix or az://container/prefix",
         "endpoint": "address of the object store, where it is not AWS's",
         "execution_role": "AWS: the role that pulls the image",
         "grace_s": "seconds a task that must end may take between SIGTERM and SIGKILL; 10",
@@ -69,12 +75,16 @@ class CloudsExecutor:
         "job_queue": "AWS: the job queue",
         "job_role": "AWS: the role that tasks have",
         "machine": "the kind of machine, as the provider calls it",
+        "machines": "Azure: most machines of an array that has its own; 10",
         "memory_mib": "mebibytes of memory to ask for where a task does not say; 2048",
+        "pool": "Azure: a pool of yours; without it each array has machines of its own",
         "project": "Google: the project",
         "provider": f"whose service: {', '.join(MAKERS)}",
         "python": "the Python 3.6 or later of images; python3",
         "region": "the provider's region",
         "share": "AWS: the share identifier of a queue with fair shares",
+        "slots": "Azure: into how many parts a machine is divided that tasks share; 1",
+        "storage_account": "Azure: the storage account that has the bucket",
     }
 
     def __init__(self, workdir: Path, *, site: Site) -> None:
@@ -82,17 +92,7 @@ class CloudsExecutor:
             raise ValueError("the clouds executor has no use for 'lines'")
         if site.staging is not Staging.CAPSULE:
             raise ValueError("the clouds executor needs 'staging: capsule': files travel")
-        for queue in site.queues or (site.anywhere,):
-            settings = site.settings_for(queue)
-            provider = text(settings, "provider")
-            if provider not in MAKERS:
-                raise ValueError(
-                    f"the setting 'provider' is one of {', '.join(MAKERS)}, not '{provider}'"
-                )
-            for name in NEEDED[provider]:
-                if not text(settings, name):
-                    raise ValueError(f"the provider '{provider}' needs the setting '{name}'")
-            number(settings, "memory_mib", 1)
+        providers = {_provider(site, queue) for queue in site.queues or (site.anywhere,)}
         self._site = site
         # Below the folder that it is given, which may hold what tasks have left.
         self._workdir = workdir.absolute() / ".arrays"
@@ -101,7 +101,8 @@ class CloudsExecutor:
         address = text(site.settings, "bucket")
         if not address:
             raise ValueError("files travel through a bucket: say 'settings: {bucket: s3://NAME}'")
-        self._bucket = address if "://" in address else f"s3://{address}"
+        scheme = "az" if providers == {"azure"} else "s3"
+        self._bucket = address if "://" in address else f"{scheme}://{address}"
         self._poll_s = site.limits.poll_s or POLL_S
         kind = Kind(
             image=text(site.settings, "image", IMAGE),
@@ -150,3 +151,25 @@ class CloudsExecutor:
 
     def _sent(self, _folder: Path, index: str) -> Sent:
         return BucketPost.sent_by(self._site, self._python, index, Link("", {}))
+
+
+def _provider(site: Site, queue: Queue) -> str:
+    """Whose service a queue is, where it says all that is needed.
+
+    Raises:
+        ValueError: it does not; a sentence for the user.
+    """
+    settings = site.settings_for(queue)
+    provider = text(settings, "provider")
+    if provider not in MAKERS:
+        raise ValueError(f"the setting 'provider' is one of {', '.join(MAKERS)}, not '{provider}'")
+    settings = {"job_queue": queue.partition, "pool": queue.partition, **settings}
+    for names in NEEDED[provider]:
+        if not any(text(settings, name) for name in names):
+            wanted = " or ".join(f"'{name}'" for name in names)
+            where = f" in queue '{queue.name}'" if queue.name else ""
+            raise ValueError(f"the provider '{provider}' needs the setting {wanted}{where}")
+    for name in ("memory_mib", "machines", "slots"):
+        if number(settings, name, 1) < 1:
+            raise ValueError(f"the setting '{name}' is 1 or more, not {settings[name]}")
+    return provider

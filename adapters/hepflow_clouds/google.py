@@ -133,15 +133,14 @@ class GoogleBatch:
 
     # --- asking -----------------------------------------------------------------------------------
 
-    def ask(self, jobs: Mapping[str, Job]) -> list[Said]:
+    def ask(self, jobs: Mapping[str, Job]) -> Iterator[Said]:
         """One question for each job, and one more where something has changed."""
-        news: list[Said] = []
         for name, job in jobs.items():
             try:
                 found = _asked(lambda: self._client.get_job(name=name))  # noqa: B023
             except Fault as fault:
                 if isinstance(fault.__cause__, exceptions.NotFound):
-                    news += [self._gone(name, job, n) for n in set(range(job.size)) - job.over]
+                    yield from (self._gone(name, job, n) for n in set(range(job.size)) - job.over)
                     continue
                 raise
             counts = {
@@ -151,14 +150,14 @@ class GoogleBatch:
                 for state in CHANGED
             }
             if counts != job.before or found.status.state.name == "FAILED":
+                yield from self._tasks(name, job)
                 job.before = counts
-                news += self._tasks(name, job)
             if found.status.state.name == "FAILED" and not any(counts.values()):
                 why = (
                     found.status.status_events[-1].description if found.status.status_events else ""
                 )
-                news += [self._stuck(name, job, n, why) for n in set(range(job.size)) - job.over]
-        return news
+                for element in set(range(job.size)) - job.over:
+                    yield self._stuck(name, job, element, why)
 
     def _tasks(self, name: str, job: Job) -> Iterator[Said]:
         """What is new of the tasks of a job."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,8 +40,11 @@ class Provider(Protocol):
         """Have an array run; returns what the service calls it."""
         ...
 
-    def ask(self, jobs: Mapping[str, Job]) -> list[Said]:
-        """What is new of these jobs, with as few questions as may be."""
+    def ask(self, jobs: Mapping[str, Job]) -> Iterator[Said]:
+        """What is new of these jobs, with as few questions as may be.
+
+        What comes before a ``Fault`` counts; what is said once is never said again.
+        """
         ...
 
     def end(self, job: str, elements: Collection[int]) -> None:

@@ -242,7 +242,11 @@ def test_nothing_is_left_in_the_bucket(bench: Any) -> None:
     [
         ({"provider": "ibm"}, "the setting 'provider' is one of aws"),
         ({"provider": "aws", "bucket": "x"}, "needs the setting 'region'"),
-        ({"provider": "aws", "region": "r"}, r"say 'settings: \{bucket: s3://NAME\}'"),
+        ({"provider": "aws", "region": "r"}, "needs the setting 'job_queue'"),
+        (
+            {"provider": "aws", "region": "r", "job_queue": "q"},
+            r"say 'settings: \{bucket: s3://NAME\}'",
+        ),
     ],
 )
 def test_a_site_that_says_too_little_is_refused(

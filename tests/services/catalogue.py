@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import aws_batch, condor, google_batch, kubernetes, moto, pbs, slurm
+from . import aws_batch, azure_batch, condor, google_batch, kubernetes, moto, pbs, slurm
 from .service import Service
 
 SERVICES = {
@@ -44,6 +44,13 @@ SERVICES = {
             programs=google_batch.PROGRAMS,
             packages=google_batch.PACKAGES,
             modules=google_batch.MODULES,
+        ),
+        Service(
+            "azure_batch_stand_in",
+            start=azure_batch.start,
+            programs=azure_batch.PROGRAMS,
+            packages=azure_batch.PACKAGES,
+            modules=azure_batch.MODULES,
         ),
         Service("moto", start=moto.start, modules=moto.MODULES),
     )

@@ -17,6 +17,7 @@ from typing import TypeVar
 import pytest
 
 from .aws_batch import AwsBatchStandIn
+from .azure_batch import AzureBatchStandIn
 from .catalogue import SERVICES
 from .condor import CondorStandIn
 from .daemons import Unavailable
@@ -29,6 +30,7 @@ from .slurm import Slurm
 Cluster = TypeVar(
     "Cluster",
     AwsBatchStandIn,
+    AzureBatchStandIn,
     CondorStandIn,
     GoogleBatchStandIn,
     KubernetesStandIn,
@@ -179,6 +181,21 @@ def google_batch_stand_in(
 ) -> Iterator[GoogleBatchStandIn]:
     """A stand-in for Google Cloud Batch that runs jobs."""
     yield from _for_a_test(google_batch_stand_in_service, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def azure_batch_stand_in_service() -> Iterator[AzureBatchStandIn]:
+    """The stand-in for Azure Batch, whatever the tests' environment says."""
+    with running("azure_batch_stand_in") as at:
+        yield AzureBatchStandIn(at)
+
+
+@pytest.fixture
+def azure_batch_stand_in(
+    azure_batch_stand_in_service: AzureBatchStandIn, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AzureBatchStandIn]:
+    """A stand-in for Azure Batch that runs jobs, and for Blob storage."""
+    yield from _for_a_test(azure_batch_stand_in_service, monkeypatch)
 
 
 def _for_a_test(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:

@@ -40,11 +40,14 @@ SITES = {
     " priority_class: ''}\n",
     "aws-batch": "extends: aws-batch\nlimits: {poll: 1 s}\n"
     "settings: {bucket: work, job_queue: work, memory_mib: 200}\n",
+    "azure-batch": "extends: azure-batch\nlimits: {poll: 1 s}\n"
+    "settings: {batch_account: mine, storage_account: mine, bucket: files, memory_mib: 200}\n",
 }
 SERVICES = {
     "ospool": ("condor_stand_in",),
     "nautilus": ("kubernetes_stand_in", "moto"),
     "aws-batch": ("aws_batch_stand_in",),
+    "azure-batch": ("azure_batch_stand_in",),
 }
 
 
