@@ -42,7 +42,10 @@ and how a command line is split where no shell does it is nowhere said."""
 
 SELECTED: Final = ["id", "state", "previousState", "constraints", "executionInfo", "nodeInfo"]
 LOOK_S: Final = 60
-"""Seconds between two looks whether a job that was deleted is gone."""
+"""Seconds between two looks whether a job is over or gone, which the library takes on a thread of its own."""
+
+UNWANTED: Final = {"terminateReason": "no longer wanted by hepflow"}
+"""Azure's library (15.1) sends no request to end a job that gives no reason."""
 
 ENDED: Final = "TaskEnded"
 KILLED: Final = (137, 143)
@@ -80,6 +83,8 @@ class AzureBatch:
             if (text(settings, "provider"), text(settings, "region")) == ("azure", region)
         }
         self._sizes: dict[str, int] = {}
+        self._ended: set[str] = set()
+        """Jobs that were ended: what of them has not begun stays as it is."""
         self._begun: dict[tuple[str, int], datetime | None] = {}
         """When tasks began that were told as running."""
 
@@ -222,6 +227,9 @@ class AzureBatch:
         if task.state == models.BatchTaskState.COMPLETED:
             job.over.add(element)
             yield _ended(Said(name, element, where, True), task)
+        elif task.state == models.BatchTaskState.ACTIVE and name in self._ended:
+            job.over.add(element)
+            yield Said(name, element, where, True, Reason.NODE, "its job was ended before it began")
         elif self._put_back(name, job, element, task):
             # Azure would run it again by itself, under our feet.
             self.end(name, [element])
@@ -244,9 +252,13 @@ class AzureBatch:
     # --- ending and finding -----------------------------------------------------------------------
 
     def end(self, job: str, elements: Collection[int]) -> None:
-        """End tasks, or delete the job where nothing else of it is wanted."""
+        """End tasks; where nothing else of it is wanted the job, in one request."""
         if len(elements) >= self._sizes.get(job, math.inf):
-            self.forget(job)
+            # That it is over nobody need wait for.
+            _unless_gone(
+                lambda: self._client.begin_terminate_job(job, UNWANTED, polling_interval=LOOK_S)
+            )
+            self._ended.add(job)
             return
         for element in elements:
             # That it has ended meanwhile is a conflict to Azure.
@@ -268,8 +280,8 @@ class AzureBatch:
 
     def forget(self, job: str) -> None:
         """Delete the job, and with it machines of its own."""
-        # Nobody waits for its end, but the library looks for it on a thread of its own.
         _unless_gone(lambda: self._client.begin_delete_job(job, polling_interval=LOOK_S))
+        self._ended.discard(job)
         for element in range(self._sizes.pop(job, 0)):
             self._begun.pop((job, element), None)
 

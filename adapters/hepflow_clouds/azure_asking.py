@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import Error as BinasciiError
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -51,7 +52,7 @@ def asked(whom: str, call: Callable[[], Answer]) -> Answer:
         raise Fault(message, status >= 500 or status in TRANSIENT) from error
     except (ServiceRequestError, ServiceResponseError, OSError) as error:
         raise Fault(f"{whom} cannot be reached: {_first_line(str(error))}", True) from error
-    except (AzureError, ValueError) as error:  # no credentials, or such as make no sense
+    except (AzureError, BinasciiError) as error:  # no credentials, or such as make no sense
         raise Fault(f"{whom} cannot be asked: {_first_line(str(error))}") from error
 
 

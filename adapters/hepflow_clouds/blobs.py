@@ -44,8 +44,8 @@ class BlobBucket:
     def __init__(self, address: str, settings: Mapping[str, object]) -> None:
         self._name, _, prefix = address.partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._service: Any = self._asked(lambda: _connect(settings))
-        self._container = self._asked(lambda: self._service.get_container_client(self._name))
+        self._service = _connect(settings)
+        self._container = self._service.get_container_client(self._name)
         self._lock = Lock()
         self._delegated: Any = None
         self._delegated_at = datetime.min.replace(tzinfo=UTC)
@@ -118,12 +118,21 @@ class BlobBucket:
 
 
 def _connect(settings: Mapping[str, object]) -> Any:
-    """A client of the account; nobody is asked anything yet."""
+    """A client of the account; nobody is asked anything yet.
+
+    Raises:
+        Fault: no account is named, or what is said of it makes no sense.
+    """
     said = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     if said:
-        return BlobServiceClient.from_connection_string(said, retry_total=RETRIES)
+        try:
+            return BlobServiceClient.from_connection_string(said, retry_total=RETRIES)
+        except ValueError as error:
+            raise Fault(f"AZURE_STORAGE_CONNECTION_STRING cannot be used: {error}") from error
     account = text(settings, "storage_account") or os.environ.get("AZURE_STORAGE_ACCOUNT", "")
     if not account:
-        raise ValueError("the setting 'storage_account' does not say which account has it")
+        raise Fault(
+            "no account is named: say 'settings: {storage_account: NAME}', or set AZURE_STORAGE_ACCOUNT"
+        )
     url = f"https://{account}.blob.core.windows.net"
     return BlobServiceClient(url, credential=signed_in(), retry_total=RETRIES)

@@ -28,6 +28,7 @@ for module in ("azure.batch", "azure.identity", "azure.storage.blob"):
     wanted(module)
 
 from hepflow.arrays.buckets import Link  # noqa: E402 - the libraries come first
+from hepflow.arrays.service import Fault  # noqa: E402
 from hepflow_clouds import CloudsExecutor  # noqa: E402
 from hepflow_clouds.blobs import BlobBucket  # noqa: E402
 
@@ -257,3 +258,19 @@ def test_a_site_that_lacks_something_is_told_so(
     queue = replace(SITE.queues[0], settings={**SITE.queues[0].settings, **changed})
     with pytest.raises(ValueError, match=told):
         CloudsExecutor(tmp_path, site=replace(SITE, queues=(queue,)))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", "no account is named"),
+        ("nonsense", "AZURE_STORAGE_CONNECTION_STRING cannot be used"),
+    ],
+)
+def test_an_account_that_is_not_known_is_told(
+    said: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", said)
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT", raising=False)
+    with pytest.raises(Fault, match=told):
+        BlobBucket("work", {})

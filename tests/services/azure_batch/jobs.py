@@ -51,6 +51,10 @@ class Task:
     def slots(self) -> int:
         return int(self.asked.get("requiredSlots", 1))
 
+    @property
+    def waits(self) -> bool:
+        return self.state == "active" and self.job["state"] == "active"
+
     def start(self) -> None:
         """Run its command, unless its image is not there."""
         image = self.asked["containerSettings"]["imageName"]
@@ -207,6 +211,16 @@ class Jobs:
             raise Refused(409, "TaskCompleted", "The specified task is already completed.")
         found.end("ended")
 
+    def terminate_job(self, name: str) -> None:
+        """End what runs of a job; what has not begun stays, and never will."""
+        job = self.job(name)
+        if job["state"] == "completed":
+            raise Refused(409, "JobCompleted", "The specified job is already completed.")
+        job["state"] = "completed"
+        for task in self.tasks[name].values():
+            if task.state == "running":
+                task.end("ended")
+
     def delete(self, name: str) -> None:
         """End what runs of a job, and forget it."""
         self.job(name)
@@ -227,7 +241,7 @@ class Jobs:
                 for task in tasks:
                     if task.state == "running":
                         task.look()
-                    elif task.state == "active" and task.slots <= free:
+                    elif task.waits and task.slots <= free:
                         task.start()
                         free -= task.slots
             time.sleep(0.05)

@@ -17,7 +17,9 @@ from tests.services.azure_batch.blobs import Blobs
 from tests.services.azure_batch.jobs import Body, Jobs, Refused
 from tests.services.daemons import HOST
 
-PATH = re.compile(r"/jobs(?:/([^/]+)(?:/(addtaskcollection|tasks)(?:/([^/]+)/terminate)?)?)?")
+PATH = re.compile(
+    r"/jobs(?:/([^/]+)(?:/(addtaskcollection|tasks|terminate)(?:/([^/]+)/terminate)?)?)?"
+)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -74,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
                 return 200, jobs.update(name, body)
             case "DELETE", None if name:
                 return 202, jobs.delete(name)
+            case "POST", "terminate":
+                return 202, jobs.terminate_job(name)
             case "POST", "addtaskcollection":
                 return 200, {"value": jobs.add(name, body)}
             case "GET", "tasks" if not task:
