@@ -41,7 +41,7 @@ def test_a_quick_benchmark_measures_cwl_too(tmp_path: Path) -> None:
     assert lines.count("| 20 |") >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pools_are_measured_beside_themselves(tmp_path: Path) -> None:
     lines = "\n".join(pools_page(tmp_path, 1, 0.004, lambda _: None))
     for pair in (

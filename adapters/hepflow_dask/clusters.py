@@ -144,8 +144,17 @@ def connected(address: str, patience_s: float) -> Client:
 
 
 def quiet() -> None:
-    """Have a lost worker's bundle come back instead of being tried on others; the engine retries."""
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    """Have Dask leave alone what is ours.
+
+    A lost worker's bundle comes back instead of being tried on others: the engine retries. And Dask writes no
+    thread counts into this process's environment, where the tasks of other executors would find them.
+    """
+    dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.nanny.pre-spawn-environ": {},
+        }
+    )
 
 
 def cores() -> float:

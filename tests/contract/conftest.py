@@ -176,7 +176,7 @@ FEWER = {
 @pytest.fixture
 def many(executor_name: str) -> int:
     """How many tasks are many."""
-    return FEWER.get(executor_name, 5000)
+    return {**FEWER, "slurm": 1000}.get(executor_name, 5000)
 
 
 FAR = {"aws_batch_stand_in"}

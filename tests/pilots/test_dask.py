@@ -70,6 +70,12 @@ def started(folder: Path, **settings: object) -> Iterator[tuple[DaskExecutor, Lo
         executor.close()
 
 
+def test_a_cluster_of_ours_leaves_the_environment_alone(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with started(tmp_path, cpus=2):
+        assert dict(os.environ) == before
+
+
 def test_the_contract_holds_in_part_at_an_address(cluster: Cluster, tmp_path: Path) -> None:
     with started(tmp_path, address=cluster.address) as (executor, loop):
         hold(executor, loop, tmp_path)
