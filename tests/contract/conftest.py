@@ -176,7 +176,7 @@ FEWER = {
 @pytest.fixture
 def many(executor_name: str) -> int:
     """How many tasks are many."""
-    return {**FEWER, "slurm": 1000}.get(executor_name, 5000)
+    return {**FEWER, "slurm": 500}.get(executor_name, 5000)
 
 
 FAR = {"aws_batch_stand_in"}
@@ -222,7 +222,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         name, _, parameters = item.name.partition("[")
         of_the_contract = item.path.parent == Path(__file__).parent
-        if of_the_contract and name not in ESSENCE and any(s in parameters for s in STAND_INS):
+        stands_in = any(name in parameters for name in STAND_INS)
+        thousands = name == "test_five_thousand_commands" and "local" not in parameters
+        if of_the_contract and (thousands or (stands_in and name not in ESSENCE)):
             item.add_marker(pytest.mark.long)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hepflow import api
 from hepflow.executors.journal import read_journal
 
-KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "100" if os.environ.get("CI") else "60"))
+KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "60"))
 
 RECIPE = """\
 hepflow: v1
