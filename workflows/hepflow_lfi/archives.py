@@ -1,6 +1,6 @@
-"""Read what other steps wrote: shards of simulations, and reference posteriors.
+"""Write and read what steps pass on: shards of simulations, and reference posteriors.
 
-Owns every check of a numpy archive, so that what passes here fits the task in name and shape.
+Owns every check of a numpy archive, so that what passes here fits the problem in name and shape.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepflow_lfi.errors import InputError
-from hepflow_lfi.tasks import Task
+from hepflow_lfi.problems import Problem
 
 AnyPath = str | os.PathLike[str]
 Floats32 = NDArray[np.float32]
@@ -38,15 +38,38 @@ class Reference:
     posterior: Floats32
 
 
-def read_simulations(paths: Sequence[AnyPath], task: Task) -> Simulations:
-    """Read and join the shards, in the order given."""
-    thetas, xs = [], []
+def write_simulations(
+    path: AnyPath, problem: Problem, seed: int, theta: NDArray[Any], x: NDArray[Any]
+) -> None:
+    """Write a shard: parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave.
+
+    The file is a numpy archive with both in single precision, and ``task`` and ``seed`` to know
+    it by.  The same arguments give the same bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            theta=theta.astype(np.float32),
+            x=x.astype(np.float32),
+            task=np.array(problem.name),
+            seed=np.array(seed),
+        )
+
+
+def read_simulations(paths: Sequence[AnyPath], problem: Problem) -> Simulations:
+    """Read and join the shards, in the order given; the first settles how long data are."""
+    thetas: list[Floats32] = []
+    xs: list[Floats32] = []
     seen: dict[int, Path] = {}
     for path in map(Path, paths):
         arrays = _read_arrays(path, ("theta", "x", "task", "seed"))
-        _check_task(path, str(arrays["task"]), task)
-        _check_shape(path, "theta", arrays["theta"], (None, task.prior.dim), task)
-        _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), task.data_dim), task)
+        _check_problem(path, str(arrays["task"]), problem)
+        _check_shape(path, "theta", arrays["theta"], (None, problem.dim), problem)
+        data_dim = xs[0].shape[1] if xs else None
+        _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), data_dim), problem)
+        _check_support(path, arrays["theta"], problem)
         seed = int(arrays["seed"])
         if seed in seen:
             raise InputError(
@@ -61,14 +84,14 @@ def read_simulations(paths: Sequence[AnyPath], task: Task) -> Simulations:
     return Simulations(np.concatenate(thetas), np.concatenate(xs))
 
 
-def read_reference(path: AnyPath, task: Task) -> Reference:
-    """Read observations and their reference posteriors."""
+def read_reference(path: AnyPath, problem: Problem, data_dim: int) -> Reference:
+    """Read observations, ``data_dim`` long each, and their reference posteriors."""
     path = Path(path)
     arrays = _read_arrays(path, ("observations", "reference_posterior"))
     observations = arrays["observations"]
-    _check_shape(path, "observations", observations, (None, task.data_dim), task)
-    wanted = (len(observations), None, task.prior.dim)
-    _check_shape(path, "reference_posterior", arrays["reference_posterior"], wanted, task)
+    _check_shape(path, "observations", observations, (None, data_dim), problem)
+    wanted = (len(observations), None, problem.dim)
+    _check_shape(path, "reference_posterior", arrays["reference_posterior"], wanted, problem)
     return Reference(
         observations.astype(np.float64), arrays["reference_posterior"].astype(np.float32)
     )
@@ -100,17 +123,30 @@ def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _check_task(path: Path, found: str, task: Task) -> None:
-    if found != task.name:
+def _check_problem(path: Path, found: str, problem: Problem) -> None:
+    if found != problem.name:
         raise InputError(
             path,
-            f"was made for task {found!r}, not {task.name!r}",
-            fix="name the same task in every step",
+            f"was made for {found!r}, not {problem.name!r}",
+            fix="name the same task or problem in every step",
+        )
+
+
+def _check_support(path: Path, theta: NDArray[Any], problem: Problem) -> None:
+    # Single precision may put a draw at a bound just beyond it.
+    rounded = theta.astype(np.float64) * (1 + 1e-6), theta.astype(np.float64) * (1 - 1e-6)
+    outside = ~(problem.prior.contains(rounded[0]) | problem.prior.contains(rounded[1]))
+    if outside.any():
+        raise InputError(
+            path,
+            f"{outside.sum()} of {len(theta)} parameters lie outside the prior",
+            why=f"the first is {theta[outside][0].tolist()}",
+            fix=f"draw them from the prior of {problem.name}, or name the problem they are from",
         )
 
 
 def _check_shape(
-    path: Path, name: str, array: NDArray[Any], wanted: tuple[int | None, ...], task: Task
+    path: Path, name: str, array: NDArray[Any], wanted: tuple[int | None, ...], problem: Problem
 ) -> None:
     fits = array.ndim == len(wanted) and all(
         want in (None, have) for want, have in zip(wanted, array.shape, strict=True)
@@ -121,8 +157,8 @@ def _check_shape(
         raise InputError(
             path,
             f"array {name!r} is {have}, needed is {shown}",
-            why=f"task {task.name} has {task.prior.dim} parameters and {task.data_dim} data",
-            fix=f"pass a file made for {task.name}",
+            why=f"{problem.name} has {problem.dim} parameters; all data of it are equally long",
+            fix=f"pass a file made for {problem.name}",
         )
     if array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():
         raise InputError(

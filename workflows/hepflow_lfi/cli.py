@@ -35,6 +35,8 @@ The observation file is a numpy archive with 'observations' (k x data) and 'refe
 fewer samples scores come out lower, and the metrics file says that they are not comparable.
 """
 
+_PROBLEM_HELP = "name of a task (see 'tasks'), or a YAML file with the prior under 'parameters'"
+
 Handler = Callable[[argparse.Namespace], None]
 
 
@@ -100,7 +102,7 @@ def _add_simulate(verbs: Verbs) -> None:
 def _add_train(verbs: Verbs) -> None:
     text = "Train a neural posterior estimate on one or more shards of simulations."
     verb = verbs.add_parser("train", help="train a posterior on shards", description=text)
-    verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
+    verb.add_argument("problem", metavar="PROBLEM", help=_PROBLEM_HELP)
     verb.add_argument("samples", nargs="+", metavar="SHARD", help="files that 'simulate' wrote")
     verb.add_argument("--out", default="posterior.pt", metavar="FILE", help="default: posterior.pt")
     verb.add_argument("--seed", type=_whole, default=0, help="of weights and order (default: 0)")
@@ -185,16 +187,16 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from hepflow_lfi.archives import read_simulations
-    from hepflow_lfi.tasks import find_task
+    from hepflow_lfi.tasks import find_problem
 
-    task = find_task(options.task)
-    data = read_simulations(options.samples, task)
-    _say(f"{len(data.theta)} simulations of {task.name} in {len(options.samples)} files")
+    problem = find_problem(options.problem)
+    data = read_simulations(options.samples, problem)
+    _say(f"{len(data.theta)} simulations of {problem.name} in {len(options.samples)} files")
 
     from hepflow_lfi import commands
 
     commands.train(
-        task,
+        problem,
         data,
         commands.TrainOptions(
             out=options.out,

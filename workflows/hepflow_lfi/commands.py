@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from hepflow_lfi.archives import Simulations, read_reference
-from hepflow_lfi.density import PosteriorFile, read_posterior, sample_posterior, write_posterior
 from hepflow_lfi.errors import UsageError
 from hepflow_lfi.judging import Trial, Verdict, judge_posterior
+from hepflow_lfi.posteriors import Posterior, read_posterior, sample_posterior, write_posterior
+from hepflow_lfi.problems import Problem
 from hepflow_lfi.report import write_metrics
-from hepflow_lfi.tasks import Task
 from hepflow_lfi.training import TrainingPlan, plan_training, train_posterior
 
 METHOD = "NPE"
@@ -52,20 +52,26 @@ class JudgeOptions:
     started: float
 
 
-def train(task: Task, data: Simulations, options: TrainOptions, say: Say) -> None:
+def train(problem: Problem, data: Simulations, options: TrainOptions, say: Say) -> None:
     """Train and write the posterior file."""
     torch.set_num_threads(options.jobs)
-    plan = _adjust(plan_training(task, len(data.theta)), options)
+    plan = _adjust(plan_training(problem, len(data.theta)), options)
     say(
         f"{METHOD} with {plan.network.kind}: {plan.epochs} epochs, batches of {plan.batch}, "
         f"learning rate up to {plan.peak_learning_rate:g}, {options.jobs} threads, "
         f"seed {plan.seed}"
     )
     trained = train_posterior(data, plan, say)
-    content = PosteriorFile(
-        task, METHOD, plan.network, trained.simulations, plan.seed, trained.density
+    posterior = Posterior(
+        problem,
+        data.x.shape[1],
+        METHOD,
+        plan.network,
+        trained.simulations,
+        plan.seed,
+        trained.density,
     )
-    write_posterior(options.out, content)
+    write_posterior(options.out, posterior)
     say(
         f"{options.out}: held-out loss {trained.held_out_loss:.4f} nats at epoch "
         f"{trained.best_epoch}, trained in {trained.seconds:.1f} s"
@@ -89,12 +95,12 @@ def _adjust(plan: TrainingPlan, options: TrainOptions) -> TrainingPlan:
 def judge(options: JudgeOptions, say: Say) -> Verdict:
     """Sample, score, write the metrics and the figure."""
     posterior = read_posterior(options.posterior)
-    reference = read_reference(options.reference, posterior.task)
+    reference = read_reference(options.reference, posterior.problem, posterior.data_dim)
     observations = choose_observations(options.observations, len(reference.observations))
     trial = Trial(observations, options.samples, min(options.jobs, len(observations)))
     torch.set_num_threads(1)  # the other processors are busy scoring
     say(
-        f"{posterior.task.name}, {posterior.method}, {posterior.simulations} simulations: "
+        f"{posterior.problem.name}, {posterior.method}, {posterior.simulations} simulations: "
         f"{trial.samples} samples a side, {len(observations)} observations, {trial.jobs} processes"
     )
 
@@ -105,7 +111,7 @@ def judge(options: JudgeOptions, say: Say) -> Verdict:
 
     loading_s = time.perf_counter() - options.started
     verdict = judge_posterior(
-        posterior.task,
+        posterior.problem,
         posterior.method,
         posterior.simulations,
         reference,

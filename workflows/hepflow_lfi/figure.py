@@ -69,7 +69,7 @@ def _compose(verdict: Verdict) -> Figure:
     left, right = figure.subfigures(1, 2, width_ratios=(side, 3.2))
     axes = left.subplots(dims, dims, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     _draw_corner(axes, _Pair.of(shown, dims))
-    title = f"{verdict.task.name}, observation {shown.observation}"
+    title = f"{verdict.problem.name}, observation {shown.observation}"
     if dims < shown.reference.shape[1]:
         title += f" (first {dims} of {shown.reference.shape[1]} parameters)"
     left.suptitle(title, fontsize=10, x=0.02, ha="left")

@@ -45,14 +45,14 @@ def describe_verdict(verdict: Verdict, timings_s: Mapping[str, float]) -> dict[s
             published.sd_over_observations if published else None
         ),
         "published_source": published.source if published else None,
-        "task": verdict.task.name,
+        "task": verdict.problem.name,
         "method": verdict.method,
         "simulations": verdict.simulations,
         "samples_a_side": verdict.trial.samples,
         "classifier": {
             "folds": FOLDS,
             "seed": SEED,
-            "hidden_units_a_layer": UNITS_PER_DIMENSION * verdict.task.prior.dim,
+            "hidden_units_a_layer": UNITS_PER_DIMENSION * verdict.problem.prior.dim,
         },
         "observations": [
             {

@@ -5,14 +5,18 @@ Owns the names that the command line, the files and the published table share.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from hepflow_lfi import closed_form, simulators
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.priors import BoxPrior, Floats, NormalPrior, Prior
+from hepflow_lfi.priors import Floats, Normal, Prior, Uniform, independent
+from hepflow_lfi.problems import SUFFIXES, Problem, read_problem
 
 Simulator = Callable[[Floats, np.random.Generator], Floats]
 ExactPosterior = Callable[[Floats, int, np.random.Generator, Prior], Floats]
@@ -20,7 +24,7 @@ ExactPosterior = Callable[[Floats, int, np.random.Generator, Prior], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One inference problem. ``number`` seeds it: it never changes once published."""
+    """A problem with its simulator. ``number`` seeds it: it never changes once published."""
 
     name: str
     number: int
@@ -30,6 +34,11 @@ class Task:
     exact_posterior: ExactPosterior | None
     doc: str
 
+    @property
+    def problem(self) -> Problem:
+        """What training and sampling need to know of it."""
+        return Problem(self.name, self.prior, self.number)
+
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -38,7 +47,7 @@ TASKS: dict[str, Task] = {
             name="two_moons",
             number=1,
             data_dim=2,
-            prior=BoxPrior(dim=2, bound=1.0),
+            prior=independent(2, Uniform(-1.0, 1.0)),
             simulator=simulators.two_moons,
             exact_posterior=closed_form.two_moons,
             doc="two crescents: bimodal, curved, thin",
@@ -47,7 +56,7 @@ TASKS: dict[str, Task] = {
             name="gaussian_linear",
             number=2,
             data_dim=10,
-            prior=NormalPrior(dim=10, variance=0.1),
+            prior=independent(10, Normal(0.0, math.sqrt(0.1))),
             simulator=simulators.gaussian_linear,
             exact_posterior=closed_form.gaussian_linear,
             doc="ten means of normals: the posterior is normal",
@@ -56,7 +65,7 @@ TASKS: dict[str, Task] = {
             name="gaussian_mixture",
             number=3,
             data_dim=2,
-            prior=BoxPrior(dim=2, bound=10.0),
+            prior=independent(2, Uniform(-10.0, 10.0)),
             simulator=simulators.gaussian_mixture,
             exact_posterior=closed_form.gaussian_mixture,
             doc="a common mean of a wide and a narrow normal",
@@ -65,7 +74,7 @@ TASKS: dict[str, Task] = {
             name="slcp",
             number=4,
             data_dim=8,
-            prior=BoxPrior(dim=5, bound=3.0),
+            prior=independent(5, Uniform(-3.0, 3.0)),
             simulator=simulators.slcp,
             exact_posterior=None,
             doc="simple likelihood, complex posterior: four modes",
@@ -80,3 +89,10 @@ def find_task(name: str) -> Task:
         known = ", ".join(TASKS)
         raise UsageError("task", f"no task is called {name!r}", fix=f"choose one of: {known}")
     return TASKS[name]
+
+
+def find_problem(named: str | os.PathLike[str]) -> Problem:
+    """Return the problem of the task of that name, or the one that a YAML or JSON file tells."""
+    if Path(named).suffix in SUFFIXES:
+        return read_problem(named)
+    return find_task(os.fspath(named)).problem

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from hepflow_lfi.archives import Simulations
-from hepflow_lfi.density import Density, Network, build_density
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.tasks import Task
+from hepflow_lfi.posteriors import Density, Network, build_density
+from hepflow_lfi.problems import Problem
 
 HELD_OUT_FRACTION = 0.1
 LARGEST_GRADIENT_NORM = 5.0
@@ -53,19 +53,15 @@ class TrainedPosterior:
     seconds: float
 
 
+_PLAN = TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3)
 _PLANS = {
-    "two_moons": TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3),
     "gaussian_linear": TrainingPlan(Network("maf"), epochs=25, batch=200, peak_learning_rate=2e-3),
-    "gaussian_mixture": TrainingPlan(
-        Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3
-    ),
-    "slcp": TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3),
 }
 
 
-def plan_training(task: Task, simulations: int) -> TrainingPlan:
+def plan_training(problem: Problem, simulations: int) -> TrainingPlan:
     """Return sensible settings: fewer simulations, more passes over smaller batches."""
-    plan = _PLANS[task.name]
+    plan = _PLANS.get(problem.name, _PLAN)
     scale = math.sqrt(REFERENCE_SIMULATIONS / simulations)
     epochs = min(max(round(plan.epochs * scale), 20), 200)
     batch = min(max(simulations // 10, 50), plan.batch)

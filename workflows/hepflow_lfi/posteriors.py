@@ -23,9 +23,9 @@ from sbi.neural_nets import posterior_nn
 from torch import Tensor
 
 from hepflow_lfi.errors import InputError
-from hepflow_lfi.tasks import TASKS, Task
+from hepflow_lfi.problems import Problem
 
-FORMAT = "hepflow-lfi posterior 1"
+FORMAT = "hepflow-lfi posterior 2"
 NETWORKS = ("nsf", "maf")
 SMALLEST_ACCEPTANCE = 1e-3
 
@@ -51,10 +51,14 @@ class Density(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PosteriorFile:
-    """A trained density and what it was trained on."""
+class Posterior:
+    """A trained density, what it is for, and what it was trained on.
 
-    task: Task
+    ``data_dim`` is the length of one observation, ``simulations`` how many it was trained on.
+    """
+
+    problem: Problem
+    data_dim: int
     method: str
     network: Network
     simulations: int
@@ -73,11 +77,12 @@ def build_density(network: Network, theta: Tensor, x: Tensor) -> Density:
     return density
 
 
-def write_posterior(path: str | os.PathLike[str], posterior: PosteriorFile) -> None:
+def write_posterior(path: str | os.PathLike[str], posterior: Posterior) -> None:
     """Write the file that ``read_posterior`` reads; all of it or nothing."""
     content = {
         "format": FORMAT,
-        "task": posterior.task.name,
+        "problem": posterior.problem.describe(),
+        "data_dim": posterior.data_dim,
         "method": posterior.method,
         "network": posterior.network.kind,
         "hidden": posterior.network.hidden,
@@ -96,7 +101,7 @@ def write_posterior(path: str | os.PathLike[str], posterior: PosteriorFile) -> N
     partial.replace(path)
 
 
-def read_posterior(path: str | os.PathLike[str]) -> PosteriorFile:
+def read_posterior(path: str | os.PathLike[str]) -> Posterior:
     """Read a posterior file and build its network."""
     path = Path(path)
     if not path.is_file():
@@ -109,17 +114,17 @@ def read_posterior(path: str | os.PathLike[str]) -> PosteriorFile:
         raise InputError(
             path, "cannot be read as a posterior file", why=first_line, fix="train it anew"
         ) from error
-    if not known or content["task"] not in TASKS:
+    if not known:
         raise InputError(
             path,
             "is no posterior file of this version",
             why=f"needed is the format {FORMAT!r}",
             fix="train it anew with this version",
         )
-    task = TASKS[content["task"]]
+    problem, data_dim = Problem.from_plain(content["problem"]), content["data_dim"]
     network = Network(content["network"], content["hidden"], content["transforms"])
     # Moments of the dummy examples are overwritten by those among the weights.
-    density = build_density(network, torch.rand(64, task.prior.dim), torch.rand(64, task.data_dim))
+    density = build_density(network, torch.rand(64, problem.dim), torch.rand(64, data_dim))
     try:
         density.load_state_dict(content["weights"])
     except RuntimeError as error:
@@ -130,20 +135,26 @@ def read_posterior(path: str | os.PathLike[str]) -> PosteriorFile:
             fix="train it anew, or install the version it was written with",
         ) from error
     density.train(False)
-    return PosteriorFile(
-        task, content["method"], network, content["simulations"], content["seed"], density
+    return Posterior(
+        problem,
+        data_dim,
+        content["method"],
+        network,
+        content["simulations"],
+        content["seed"],
+        density,
     )
 
 
 def sample_posterior(
-    posterior: PosteriorFile, observation: NDArray[np.float64], count: int, seed: int
+    posterior: Posterior, observation: NDArray[np.float64], count: int, seed: int
 ) -> tuple[NDArray[np.float32], float]:
     """Draw ``count`` parameters (count, parameters) given one observation (data,).
 
     Draws outside the prior are thrown away; also returned is the fraction that was kept.
     """
     condition = torch.as_tensor(observation, dtype=torch.float32)[None]
-    prior = posterior.task.prior
+    prior = posterior.problem.prior
     kept: list[NDArray[np.float32]] = []
     drawn = found = 0
     torch.manual_seed(seed)
