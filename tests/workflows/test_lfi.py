@@ -384,22 +384,30 @@ def _simulations(count: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["nsf", "maf"])
-def test_a_posterior_survives_its_file_and_a_seed_settles_it(torch, kind, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("NPE", "nsf"), ("NPE", "maf"), ("NLE", "maf"), ("NRE", "resnet"), ("FMPE", "mlp")],
+)
+def test_a_posterior_survives_its_file_and_a_seed_settles_it(torch, method, kind, tmp_path):
     from hepflow_lfi import posteriors
-    from hepflow_lfi.training import TrainingPlan, train_posterior
+    from hepflow_lfi.methods import find_method
+    from hepflow_lfi.networks import Network
+    from hepflow_lfi.training import TrainingPlan, train_network
 
     problem, data = _simulations(200)
-    network = posteriors.Network(kind, hidden=8, transforms=2)
+    network = Network(kind, hidden=8, layers=2)
     plan = TrainingPlan(network, epochs=2, batch=50, peak_learning_rate=1e-3, seed=4)
-    drawn = []
+    chosen, drawn = find_method(method), []
     for name in ("a.pt", "b.pt"):
-        trained = train_posterior(data, plan, say=lambda line: None)
-        content = posteriors.Posterior(problem, 10, "NPE", network, 200, 4, trained.density)
+        trained = train_network(chosen, problem, data, plan, say=lambda line: None)
+        content = posteriors.Posterior(
+            problem, 10, chosen, network, 200, rounds=1, seed=4, estimator=trained.estimator
+        )
         posteriors.write_posterior(tmp_path / name, content)
         drawn.append(posteriors.sample_posterior(content, data.x[0], 100, seed=1)[0])
         loaded = posteriors.read_posterior(tmp_path / name)
-        assert (loaded.problem, loaded.simulations, loaded.network) == (problem, 200, network)
+        assert (loaded.problem, loaded.simulations) == (problem, 200)
+        assert (loaded.method, loaded.network) == (chosen, network)
         drawn.append(posteriors.sample_posterior(loaded, data.x[0], 100, seed=1)[0])
     assert all((samples == drawn[0]).all() for samples in drawn[1:])
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
@@ -418,14 +426,12 @@ def test_a_posterior_file_that_is_none_is_refused(torch, tmp_path):
     torch.save({"format": "something else"}, path)
     with pytest.raises(InputError, match="no posterior file of this version"):
         read_posterior(path)
-    problem = TASKS["slcp"].problem.describe()
     header = {
         "format": FORMAT,
-        "problem": problem,
+        "problem": TASKS["slcp"].problem.describe(),
         "data_dim": 8,
-        "network": "maf",
-        "hidden": 8,
-        "transforms": 2,
+        "method": "NPE",
+        "network": {"kind": "maf", "hidden": 8, "layers": 2},
     }
     torch.save(header | {"sbi": "0.0", "weights": {"a": torch.zeros(1)}}, path)
     with pytest.raises(InputError, match=r"weights do not fit .*\n.* written with sbi 0\.0"):
@@ -434,11 +440,13 @@ def test_a_posterior_file_that_is_none_is_refused(torch, tmp_path):
 
 @pytest.mark.slow
 def test_too_few_simulations_to_train_on_are_refused(torch):
-    from hepflow_lfi.training import plan_training, train_posterior
+    from hepflow_lfi.methods import find_method
+    from hepflow_lfi.training import plan_training, train_network
 
     problem, data = _simulations(5)
+    npe = find_method("NPE")
     with pytest.raises(UsageError, match="5 simulations are too few"):
-        train_posterior(data, plan_training(problem, 5), say=lambda line: None)
+        train_network(npe, problem, data, plan_training(npe, problem, data), say=lambda line: None)
 
 
 @pytest.mark.slow

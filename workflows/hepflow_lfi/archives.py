@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.errors import InputError
+from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
 
 AnyPath = str | os.PathLike[str]
@@ -24,10 +24,14 @@ Floats32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Simulations:
-    """Parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave."""
+    """Parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave.
+
+    In a single round they were drawn from the prior, in those after from what was learned before.
+    """
 
     theta: Floats32
     x: Floats32
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,26 @@ class Reference:
     posterior: Floats32
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Parameters ``theta`` (n, parameters) to simulate in ``round``, counted from 1."""
+
+    theta: Floats32
+    round: int
+
+
 def write_simulations(
-    path: AnyPath, problem: Problem, seed: int, theta: NDArray[Any], x: NDArray[Any]
+    path: AnyPath,
+    problem: Problem,
+    seed: int,
+    theta: NDArray[Any],
+    x: NDArray[Any],
+    round: int = 1,
 ) -> None:
     """Write a shard: parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave.
 
-    The file is a numpy archive with both in single precision, and ``task`` and ``seed`` to know
-    it by.  The same arguments give the same bytes.
+    The file is a numpy archive with both in single precision, and ``task``, ``seed`` and ``round``
+    to know it by.  The same arguments give the same bytes.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,33 +72,57 @@ def write_simulations(
             x=x.astype(np.float32),
             task=np.array(problem.name),
             seed=np.array(seed),
+            round=np.array(round),
         )
+
+
+def write_proposal(path: AnyPath, problem: Problem, proposal: Proposal) -> None:
+    """Write parameters that are to be simulated."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            theta=proposal.theta.astype(np.float32),
+            task=np.array(problem.name),
+            round=np.array(proposal.round),
+        )
+
+
+def read_proposal(path: AnyPath, problem: Problem) -> Proposal:
+    """Read parameters that are to be simulated."""
+    path = Path(path)
+    arrays = _read_arrays(path, ("theta", "task", "round"))
+    _check_problem(path, str(arrays["task"]), problem)
+    _check_shape(path, "theta", arrays["theta"], (None, problem.dim), problem)
+    return Proposal(arrays["theta"], int(arrays["round"]))
 
 
 def read_simulations(paths: Sequence[AnyPath], problem: Problem) -> Simulations:
     """Read and join the shards, in the order given; the first settles how long data are."""
     thetas: list[Floats32] = []
     xs: list[Floats32] = []
-    seen: dict[int, Path] = {}
+    seen: dict[tuple[int, int], Path] = {}
     for path in map(Path, paths):
-        arrays = _read_arrays(path, ("theta", "x", "task", "seed"))
+        arrays = _read_arrays(path, ("theta", "x", "task", "seed"), ("round",))
         _check_problem(path, str(arrays["task"]), problem)
         _check_shape(path, "theta", arrays["theta"], (None, problem.dim), problem)
         data_dim = xs[0].shape[1] if xs else None
         _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), data_dim), problem)
         _check_support(path, arrays["theta"], problem)
-        seed = int(arrays["seed"])
-        if seed in seen:
+        shard = int(arrays.get("round", 1)), int(arrays["seed"])
+        if shard in seen:
             raise InputError(
                 path,
-                f"holds the same draws as {seen[seed]}",
-                why=f"both were made with seed {seed}; copies teach the network nothing",
+                f"holds the same draws as {seen[shard]}",
+                why=f"both were made with seed {shard[1]}; copies teach the network nothing",
                 fix="give every shard a seed of its own",
             )
-        seen[seed] = path
+        seen[shard] = path
         thetas.append(arrays["theta"].astype(np.float32))
         xs.append(arrays["x"].astype(np.float32))
-    return Simulations(np.concatenate(thetas), np.concatenate(xs))
+    rounds = max(round for round, _ in seen)
+    return Simulations(np.concatenate(thetas), np.concatenate(xs), rounds)
 
 
 def read_reference(path: AnyPath, problem: Problem, data_dim: int) -> Reference:
@@ -97,7 +138,47 @@ def read_reference(path: AnyPath, problem: Problem, data_dim: int) -> Reference:
     )
 
 
-def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def read_observation(path: AnyPath, number: int, data_dim: int) -> NDArray[np.float64]:
+    """Return observation ``number``, counted from 1, of an archive or of a table of numbers (CSV).
+
+    An archive has them in ``observations`` (k, data); a table has one a line.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        rows = _read_arrays(path, ("observations",))["observations"].astype(np.float64)
+    else:
+        rows = _read_table(path)
+    if rows.ndim != 2 or rows.shape[1] != data_dim or not np.isfinite(rows).all():
+        shape = " x ".join(map(str, rows.shape))
+        raise InputError(
+            path,
+            f"holds {shape} numbers, needed are {data_dim} finite ones for each observation",
+            fix="pass data of the kind that was simulated",
+        )
+    if not 1 <= number <= len(rows):
+        raise UsageError(
+            "--observation",
+            f"there is no observation {number}",
+            why=f"{path} holds {len(rows)}, counted from 1",
+            fix=f"choose among 1-{len(rows)}",
+        )
+    return np.asarray(rows[number - 1])
+
+
+def _read_table(path: Path) -> NDArray[np.float64]:
+    if not path.is_file():
+        raise InputError(path, "no such file", fix="check the path")
+    try:
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise InputError(
+            path, "is no table of numbers", why=str(error), fix="write numbers with commas between"
+        ) from None
+
+
+def _read_arrays(
+    path: Path, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "no such file"
         raise InputError(path, what, fix="check the path; relative ones start in this folder")
@@ -107,7 +188,7 @@ def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array, not an archive of named ones")
             missing = [name for name in names if name not in archive]
-            arrays = {name: archive[name] for name in names if name in archive}
+            arrays = {name: archive[name] for name in (*names, *optional) if name in archive}
             found = ", ".join(archive.files) or "nothing"
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(

@@ -1,7 +1,7 @@
-"""Conditional densities of the sbi library: build one, write it to a file, read it, sample it.
+"""The posterior file: written after training, read and drawn from by every later step.
 
-Owns the posterior file.  It holds weights and numbers only, no pickled code, so that reading one
-from a stranger is safe; the network is built anew from its description.
+One format whichever the method.  It holds weights and numbers only, no pickled code, so that
+reading one from a stranger is safe; the network is built anew from its description.
 """
 
 from __future__ import annotations
@@ -10,71 +10,46 @@ import io
 import os
 import pickle
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import sbi
 import torch
 from numpy.typing import NDArray
-from sbi.neural_nets import posterior_nn
 from torch import Tensor
 
 from hepflow_lfi.errors import InputError
+from hepflow_lfi.methods import Draw, Evaluate, Method, find_method
+from hepflow_lfi.networks import Estimator, Network
+from hepflow_lfi.priors import Floats
 from hepflow_lfi.problems import Problem
+from hepflow_lfi.tempering import sample_tempered
 
 FORMAT = "hepflow-lfi posterior 2"
-NETWORKS = ("nsf", "maf")
 SMALLEST_ACCEPTANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """A normalising flow: its kind (``nsf``: neural spline, ``maf``: autoregressive) and size."""
-
-    kind: str
-    hidden: int = 50
-    transforms: int = 5
-
-
-class Density(Protocol):
-    """What we use of an sbi density estimator (a torch module)."""
-
-    def loss(self, input: Tensor, condition: Tensor) -> Tensor: ...
-    def sample(self, sample_shape: torch.Size, condition: Tensor) -> Tensor: ...
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
-    def state_dict(self) -> dict[str, Tensor]: ...
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> object: ...
-    def train(self, mode: bool = True) -> object: ...
-
-
-@dataclass(frozen=True, slots=True)
 class Posterior:
-    """A trained density, what it is for, and what it was trained on.
+    """A trained network, what it is for, and what it was trained on.
 
-    ``data_dim`` is the length of one observation, ``simulations`` how many it was trained on.
+    ``data_dim`` is the length of one observation; ``simulations`` are those of all ``rounds``.
     """
 
     problem: Problem
     data_dim: int
-    method: str
+    method: Method
     network: Network
     simulations: int
+    rounds: int
     seed: int
-    density: Density
+    estimator: Estimator
 
-
-def build_density(network: Network, theta: Tensor, x: Tensor) -> Density:
-    """Return an untrained network, z-scored to the moments of ``theta`` and ``x``."""
-    build = posterior_nn(
-        model=network.kind,
-        hidden_features=network.hidden,
-        num_transforms=network.transforms,
-    )
-    density: Density = build(theta, x)
-    return density
+    @property
+    def method_name(self) -> str:
+        """What the method is called, after as many rounds as it saw."""
+        return self.method.rounds or self.method.name if self.rounds > 1 else self.method.name
 
 
 def write_posterior(path: str | os.PathLike[str], posterior: Posterior) -> None:
@@ -83,14 +58,13 @@ def write_posterior(path: str | os.PathLike[str], posterior: Posterior) -> None:
         "format": FORMAT,
         "problem": posterior.problem.describe(),
         "data_dim": posterior.data_dim,
-        "method": posterior.method,
-        "network": posterior.network.kind,
-        "hidden": posterior.network.hidden,
-        "transforms": posterior.network.transforms,
+        "method": posterior.method.name,
+        "network": asdict(posterior.network),
         "simulations": posterior.simulations,
+        "rounds": posterior.rounds,
         "seed": posterior.seed,
         "sbi": sbi.__version__,
-        "weights": dict(posterior.density.state_dict()),
+        "weights": dict(posterior.estimator.state_dict()),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -122,11 +96,12 @@ def read_posterior(path: str | os.PathLike[str]) -> Posterior:
             fix="train it anew with this version",
         )
     problem, data_dim = Problem.from_plain(content["problem"]), content["data_dim"]
-    network = Network(content["network"], content["hidden"], content["transforms"])
+    method, network = find_method(content["method"]), Network(**content["network"])
     # Moments of the dummy examples are overwritten by those among the weights.
-    density = build_density(network, torch.rand(64, problem.dim), torch.rand(64, data_dim))
+    examples = torch.rand(64, problem.dim), torch.rand(64, data_dim)
+    estimator = method.build(network, *examples)
     try:
-        density.load_state_dict(content["weights"])
+        estimator.load_state_dict(content["weights"])
     except RuntimeError as error:
         raise InputError(
             path,
@@ -134,43 +109,65 @@ def read_posterior(path: str | os.PathLike[str]) -> Posterior:
             why=f"written with sbi {content['sbi']}, read with sbi {sbi.__version__}",
             fix="train it anew, or install the version it was written with",
         ) from error
-    density.train(False)
+    estimator.train(False)
     return Posterior(
-        problem,
-        data_dim,
-        content["method"],
-        network,
-        content["simulations"],
-        content["seed"],
-        density,
+        problem=problem,
+        data_dim=data_dim,
+        method=method,
+        network=network,
+        simulations=content["simulations"],
+        rounds=content["rounds"],
+        seed=content["seed"],
+        estimator=estimator,
     )
 
 
 def sample_posterior(
-    posterior: Posterior, observation: NDArray[np.float64], count: int, seed: int
+    posterior: Posterior, observation: NDArray[np.floating], count: int, seed: int
 ) -> tuple[NDArray[np.float32], float]:
     """Draw ``count`` parameters (count, parameters) given one observation (data,).
 
-    Draws outside the prior are thrown away; also returned is the fraction that was kept.
+    Draws are independent and inside the prior.  Also returned is the fraction of the network's own
+    draws that were inside; 1 where a sampler drew them.
     """
-    condition = torch.as_tensor(observation, dtype=torch.float32)[None]
-    prior = posterior.problem.prior
-    kept: list[NDArray[np.float32]] = []
-    drawn = found = 0
+    x = torch.as_tensor(observation, dtype=torch.float32)
     torch.manual_seed(seed)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a deprecated solver inside the flow library
-        while found < count:
-            theta = posterior.density.sample(torch.Size((count,)), condition=condition)
-            inside = theta[:, 0].numpy()
-            inside = inside[prior.contains(inside)]
-            kept.append(inside)
-            drawn, found = drawn + count, found + len(inside)
-            if found < SMALLEST_ACCEPTANCE * drawn:
-                raise InputError(
-                    "posterior",
-                    f"puts {found} of {drawn} draws inside the prior",
-                    why="it was not trained long enough, or not for data like this observation",
-                    fix="train it with more simulations",
-                )
+        if posterior.method.draw is not None:
+            return _draw_inside(posterior, posterior.method.draw, x, count)
+        assert posterior.method.log_likelihood is not None
+        return _draw_tempered(posterior, posterior.method.log_likelihood, x, count, seed), 1.0
+
+
+def _draw_inside(
+    posterior: Posterior, draw: Draw, x: Tensor, count: int
+) -> tuple[NDArray[np.float32], float]:
+    """Throw away the draws outside the prior."""
+    kept: list[NDArray[np.float32]] = []
+    drawn = found = 0
+    while found < count:
+        theta = draw(posterior.estimator, x, count).numpy()
+        inside = theta[posterior.problem.prior.contains(theta)]
+        kept.append(inside)
+        drawn, found = drawn + count, found + len(inside)
+        if found < SMALLEST_ACCEPTANCE * drawn:
+            raise InputError(
+                "posterior",
+                f"puts {found} of {drawn} draws inside the prior",
+                why="it was not trained long enough, or not for data like this observation",
+                fix="train it with more simulations",
+            )
     return np.concatenate(kept)[:count], found / drawn
+
+
+def _draw_tempered(
+    posterior: Posterior, evaluate: Evaluate, x: Tensor, count: int, seed: int
+) -> NDArray[np.float32]:
+    def log_likelihood(theta: Floats) -> Floats:
+        values = evaluate(posterior.estimator, torch.from_numpy(theta).float(), x)
+        return values.double().numpy()
+
+    generator = np.random.default_rng(seed)
+    prior = posterior.problem.prior
+    return sample_tempered(log_likelihood, prior, count, generator).astype(np.float32)

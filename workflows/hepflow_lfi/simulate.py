@@ -1,4 +1,4 @@
-"""Draw one shard of simulations and write it to a file; needs numpy only."""
+"""Simulate one shard and write it to a file; needs numpy only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from hepflow_lfi.archives import write_simulations
+from hepflow_lfi.archives import read_proposal, write_simulations
 from hepflow_lfi.errors import UsageError
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.tasks import find_task
@@ -14,11 +14,14 @@ from hepflow_lfi.tasks import find_task
 ENTROPY = 2021_130_343  # the benchmark paper's year, volume and page
 
 
-def seed_generator(problem: Problem, seed: int) -> np.random.Generator:
-    """Return the generator of shard ``seed``: independent of every other shard and problem."""
-    if seed < 0:
-        raise UsageError("seed", f"{seed} is below zero", fix="number the shards 0, 1, 2, ...")
-    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(problem.number, seed))
+def seed_generator(problem: Problem, *numbers: int) -> np.random.Generator:
+    """Return the generator of a shard: independent of every other ``numbers`` and problem."""
+    for number in numbers:
+        if number < 0:
+            raise UsageError(
+                "seed", f"{number} is below zero", fix="number the shards 0, 1, 2, ..."
+            )
+    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(problem.number, *numbers))
     return np.random.default_rng(sequence)
 
 
@@ -27,8 +30,8 @@ def draw(
 ) -> None:
     """Draw ``draws`` parameters from the prior of ``task``, simulate each, write ``sample``.
 
-    The file is a numpy archive: ``theta`` (draws, parameters) and ``x`` (draws, data) as float32,
-    ``task`` and ``seed`` to know it by.  The same arguments give the same bytes.
+    The file is what :func:`hepflow_lfi.archives.write_simulations` writes.  The same arguments
+    give the same bytes.
     """
     found = find_task(task)
     if draws < 1:
@@ -37,4 +40,29 @@ def draw(
         )
     generator = seed_generator(found.problem, seed)
     theta = found.prior.draw(draws, generator)
-    write_simulations(sample, found.problem, seed, theta, found.simulator(theta, generator))
+    x = found.simulator(theta, generator)
+    write_simulations(sample, found.problem, seed, theta, x)
+
+
+def simulate_part(
+    task: str,
+    proposal: str | os.PathLike[str],
+    part: int,
+    parts: int,
+    sample: str | os.PathLike[str] = "sample.npz",
+) -> None:
+    """Simulate one of ``parts`` equal shares of the parameters in a file, write ``sample``.
+
+    ``part`` is counted from 0; the file is what the command 'propose' wrote.
+    """
+    found = find_task(task)
+    if not 0 <= part < parts:
+        raise UsageError("part", f"there is no part {part} of {parts}", fix="count from 0")
+    proposed = read_proposal(proposal, found.problem)
+    theta = np.array_split(proposed.theta, parts)[part].astype(np.float64)
+    if not len(theta):
+        raise UsageError(
+            "parts", f"{len(proposed.theta)} parameters cannot be shared out", fix="ask for fewer"
+        )
+    x = found.simulator(theta, seed_generator(found.problem, proposed.round, part))
+    write_simulations(sample, found.problem, part, theta, x, proposed.round)
