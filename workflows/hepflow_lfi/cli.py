@@ -83,6 +83,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_sample(verbs)
     _add_propose(verbs)
     _add_judge(verbs)
+    _add_compare(verbs)
     return parser
 
 
@@ -184,6 +185,16 @@ def _add_judge(verbs: Verbs) -> None:
     verb.add_argument("--jobs", type=_positive, help="processes (default: CPUs granted to us)")
     verb.add_argument("--seed", type=_whole, default=0, help="of the samples (default: 0)")
     verb.set_defaults(handler=_judge)
+
+
+def _add_compare(verbs: Verbs) -> None:
+    text = "Put the metrics of several judged posteriors beside the published scores."
+    verb = verbs.add_parser("compare", help="table and figure of many scores", description=text)
+    verb.add_argument("metrics", nargs="+", metavar="METRICS", help="files that 'judge' wrote")
+    verb.add_argument("--csv", default="c2st.csv", metavar="FILE", help="default: c2st.csv")
+    verb.add_argument("--markdown", default="c2st.md", metavar="FILE", help="default: c2st.md")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
+    verb.set_defaults(handler=_compare)
 
 
 def _whole(text: str) -> int:
@@ -317,3 +328,16 @@ def _judge(options: argparse.Namespace) -> None:
         ),
         _say,
     )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from hepflow_lfi.comparison import gather_rows, read_cells, write_table
+
+    rows = gather_rows(read_cells(options.metrics))
+    write_table(rows, options.csv, options.markdown)
+    if options.plot is not None:
+        from hepflow_lfi.comparison_figure import draw_comparison
+
+        draw_comparison(options.plot, rows)
+    with open(options.markdown, encoding="utf-8") as file:
+        _say(file.read())

@@ -24,7 +24,7 @@ from hepflow_lfi.archives import (
 )
 from hepflow_lfi.c2st import c2st
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.judging import Trial, Verdict, judge_posterior
+from hepflow_lfi.judging import Subject, Trial, Verdict, judge_posterior
 from hepflow_lfi.methods import Method
 from hepflow_lfi.networks import Network
 from hepflow_lfi.options import JudgeOptions, SampleOptions, TrainOptions
@@ -169,9 +169,7 @@ def judge(options: JudgeOptions, say: Say) -> Verdict:
 
     loading_s = time.perf_counter() - options.started
     verdict = judge_posterior(
-        posterior.problem,
-        posterior.method_name,
-        posterior.simulations,
+        Subject(posterior.problem, posterior.method_name, posterior.simulations, posterior.seed),
         reference,
         trial,
         sample,

@@ -57,12 +57,20 @@ class ObservationScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """All scores in the order of the observations, and what was published for the like."""
+class Subject:
+    """What is judged: a ``method`` that learned ``problem`` from so many simulations by a seed."""
 
     problem: Problem
     method: str
     simulations: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All scores in the order of the observations, and what was published for the like."""
+
+    subject: Subject
     trial: Trial
     scores: tuple[ObservationScore, ...]
     published: PublishedScore | None
@@ -77,7 +85,9 @@ class Verdict:
         """Say why the mean must not be held against the published one; empty if it may be."""
         reasons = []
         if self.published is None:
-            reasons.append(f"nothing is published for {self.method} at {self.simulations}")
+            reasons.append(
+                f"nothing is published for {self.subject.method} at {self.subject.simulations}"
+            )
         if self.trial.samples != PUBLISHED_SAMPLES:
             reasons.append(f"{self.trial.samples} samples a side, not {PUBLISHED_SAMPLES}")
         if len(self.scores) != PUBLISHED_OBSERVATIONS:
@@ -107,9 +117,7 @@ def select_reference(
 
 
 def judge_posterior(
-    problem: Problem,
-    method: str,
-    simulations: int,
+    subject: Subject,
     reference: Reference,
     trial: Trial,
     sampler: Sampler,
@@ -120,15 +128,15 @@ def judge_posterior(
     spawn = multiprocessing.get_context("spawn")
     with one_thread_each(), ProcessPoolExecutor(trial.jobs, mp_context=spawn) as pool:
         try:
-            waiting = dict(_submit_all(pool, problem, reference, trial, sampler))
+            waiting = dict(_submit_all(pool, subject.problem, reference, trial, sampler))
             scores = _collect_all(waiting, say)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # or leaving would score them all
             raise
     scores.sort(key=lambda score: score.observation)
-    published = find_published(problem.name, method, simulations)
+    published = find_published(subject.problem.name, subject.method, subject.simulations)
     wall_s = time.perf_counter() - started
-    return Verdict(problem, method, simulations, trial, tuple(scores), published, wall_s)
+    return Verdict(subject, trial, tuple(scores), published, wall_s)
 
 
 @dataclass(frozen=True, slots=True)
