@@ -14,6 +14,7 @@ np = pytest.importorskip("numpy")
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "recipes" / "lfi" / "data"
 TWO_MOONS = DATA / "two_moons.npz"
+REFERENCED = ("two_moons", "gaussian_linear", "gaussian_mixture", "slcp")
 
 from hepflow_lfi import closed_form, simulators  # noqa: E402
 from hepflow_lfi.archives import read_reference, read_simulations  # noqa: E402
@@ -78,7 +79,7 @@ def test_slcp_survives_a_vanishing_spread(rng):
     assert x.reshape(4, 2) == pytest.approx(np.tile([1.0, 2.0], (4, 1)), abs=0.01)
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", REFERENCED)
 def test_prior_and_simulator_have_the_shapes_of_the_reference(name, rng):
     task = TASKS[name]
     reference = read_reference(DATA / f"{name}.npz", task.problem, task.data_dim)

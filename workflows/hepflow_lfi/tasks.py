@@ -15,7 +15,16 @@ import numpy as np
 
 from hepflow_lfi import closed_form, simulators
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.priors import Floats, Normal, Prior, Uniform, independent
+from hepflow_lfi.priors import (
+    Floats,
+    IndependentPrior,
+    LogNormal,
+    Normal,
+    NormalPrior,
+    Prior,
+    Uniform,
+    independent,
+)
 from hepflow_lfi.problems import SUFFIXES, Problem, read_problem
 
 Simulator = Callable[[Floats, np.random.Generator], Floats]
@@ -38,6 +47,20 @@ class Task:
     def problem(self) -> Problem:
         """What training and sampling need to know of it."""
         return Problem(self.name, self.prior, self.number)
+
+
+def _make_glm_prior() -> NormalPrior:
+    """Offset of variance 2; a filter whose second differences are small (precision F^T F)."""
+    size = simulators.GLM_FILTER
+    difference = np.eye(size) - np.eye(size, k=-1)
+    smooth = difference @ difference + np.diag(np.sqrt(np.arange(size) / size))
+    precision = np.zeros((size + 1, size + 1))
+    precision[0, 0] = 0.5
+    precision[1:, 1:] = smooth.T @ smooth
+    covariance = np.linalg.inv(precision)
+    rows = tuple(tuple(row) for row in ((covariance + covariance.T) / 2).tolist())
+    names = ("offset", *(f"filter_{delay}" for delay in range(size)))
+    return NormalPrior(names, (0.0,) * (size + 1), rows)
 
 
 TASKS: dict[str, Task] = {
@@ -78,6 +101,48 @@ TASKS: dict[str, Task] = {
             simulator=simulators.slcp,
             exact_posterior=None,
             doc="simple likelihood, complex posterior: four modes",
+        ),
+        Task(
+            name="gaussian_linear_uniform",
+            number=5,
+            data_dim=10,
+            prior=independent(10, Uniform(-simulators.LINEAR_BOUND, simulators.LINEAR_BOUND)),
+            simulator=simulators.gaussian_linear,
+            exact_posterior=closed_form.gaussian_linear_uniform,
+            doc="ten means of normals in a box: the posterior is a normal, cut",
+        ),
+        Task(
+            name="bernoulli_glm",
+            number=6,
+            data_dim=10,
+            prior=_make_glm_prior(),
+            simulator=simulators.bernoulli_glm,
+            exact_posterior=None,
+            doc="spikes of a neuron: offset and smooth filter",
+        ),
+        Task(
+            name="sir",
+            number=7,
+            data_dim=10,
+            prior=IndependentPrior(
+                ("contact_rate", "recovery_rate"),
+                (LogNormal(math.log(0.4), 0.5), LogNormal(math.log(0.125), 0.2)),
+            ),
+            simulator=simulators.sir,
+            exact_posterior=None,
+            doc="an epidemic, seen through tests",
+        ),
+        Task(
+            name="lotka_volterra",
+            number=8,
+            data_dim=20,
+            prior=IndependentPrior(
+                ("prey_birth", "predation", "predator_death", "predator_growth"),
+                (LogNormal(-0.125, 0.5), LogNormal(-3.0, 0.5)) * 2,
+            ),
+            simulator=simulators.lotka_volterra,
+            exact_posterior=None,
+            doc="predators and prey, counted with noise",
         ),
     )
 }
