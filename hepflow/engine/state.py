@@ -120,7 +120,7 @@ class Scope:
     """
 
     __slots__ = (
-        "above", "abandoned", "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs",
+        "abandoned", "above", "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs",
         "unfinished", "waiting", "workflow",
     )  # fmt: skip
 
