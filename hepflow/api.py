@@ -31,6 +31,7 @@ from hepflow.model.errors import (
     UsageError,
 )
 from hepflow.model.protocols import Language, LoadOptions, Submits
+from hepflow.model.record import RunRecord
 from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import Workflow
@@ -62,11 +63,11 @@ from hepflow.store.writer import RunWriter, create_run, reopen_run
 __all__ = [
     "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
-    "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunResult", "RunState",
+    "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunRecord", "RunResult", "RunState",
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
     "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
-    "outputs", "plan", "read_inputs", "resume", "retry", "run", "runs", "site", "sites", "starter",
+    "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
 
@@ -611,6 +612,28 @@ def _explain_waiting(project: Project, task: str, run: int | None) -> Explanatio
 def outputs(project: Project, run: int | None = None) -> Mapping[str, Value]:
     """The outputs of a run, where they were published."""
     return reader.outputs(project.store, reader.find_run(project.store, run).id)
+
+
+def record(project: Project, run: int | None = None) -> RunRecord:
+    """What a run was: inputs, metrics, outputs, trials of its studies; the latest by default.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    from hepflow.recording import record_of
+
+    return record_of(project.store, run)
+
+
+def report(project: Project, run: int | None = None) -> str:
+    """A run as one HTML page that needs no other file; the latest by default. Secrets are masked.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    from hepflow.reporting import page_of
+
+    return page_of(project.store, run, load)
 
 
 def gc(

@@ -86,6 +86,7 @@ class Scheduler:
     def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
+        self.tolerated: list[Failure] = []
         self._flow = Dataflow(workflow, inputs, planning=policy.planning)
         self._planning: dict[Invocation, str] = {}
         self._queue = Queue()
@@ -152,6 +153,9 @@ class Scheduler:
             if invocation is None:
                 return
             run = flow.runs[invocation.step]
+            if run.scope.above is not None and run.scope.is_abandoned:
+                flow.release(invocation)
+                continue
             step = run.step
             tool = step.run
             if isinstance(tool, Workflow) and 0 < waiting >= self.policy.in_flight - len(
@@ -317,11 +321,12 @@ class Scheduler:
     def _fail(self, invocation: Invocation, reason: Reason, message: str) -> None:
         run = self._flow.runs[invocation.step]
         run.counts.failed += 1
-        self.failures.append(Failure(run.name(invocation.element), reason, message))
-        self._flow.release(invocation)
+        failure = Failure(run.name(invocation.element), reason, message)
+        (self.failures if self._flow.fail(invocation) else self.tolerated).append(failure)
 
     def _take_faults(self) -> None:
         """Steps that could not even be opened: an expression failed, or there is no array."""
-        for path, message in self._flow.faults:
-            self.failures.append(Failure(path, Reason.PLANNING, message))
-        self._flow.faults.clear()
+        faults, self._flow.faults = self._flow.faults, []
+        for name, message, scope in faults:
+            failure = Failure(name, Reason.PLANNING, message)
+            (self.failures if self._flow.fail_scope(scope) else self.tolerated).append(failure)

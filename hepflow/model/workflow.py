@@ -200,11 +200,22 @@ class Sized(Protocol):
         ...
 
 
+@runtime_checkable
+class Sited(Protocol):
+    """A tool that plans workflows whose steps name sites."""
+
+    @property
+    def sites(self) -> Collection[str]:
+        """Those sites: a run has them ready."""
+        ...
+
+
 class Step(NamedTuple):
     """One node of a workflow.
 
     Args:
-        name: unique in its workflow.
+        name: unique in its workflow. One of several steps that a person sees as one bears an index,
+            ``trial[3]``: they are counted together.
         run: the tool, or a workflow in place.
         inputs: port -> what feeds it. A port whose name holds a dot exists for expressions only.
         outputs: the ports it offers, with the type of one invocation's value.
@@ -213,6 +224,8 @@ class Step(NamedTuple):
         cache: whether results may be taken from earlier runs.
         limit: invocations in flight at a time; 0 for no limit of its own.
         site: the site its tasks go to; empty for wherever they fit.
+        tolerant: an invocation that fails for good, or something in it, leaves null outputs instead of
+            failing what it is part of.
     """
 
     name: str
@@ -229,6 +242,7 @@ class Step(NamedTuple):
     doc: str = ""
     place: Place = NOWHERE
     site: str = ""
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

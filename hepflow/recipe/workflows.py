@@ -125,7 +125,7 @@ def _in_place(context: Context, outer: Outline, body: Mapping[str, object], path
     """A ``workflow:`` inside a step: the step's inputs and scatter variables are its inputs."""
     context.unknown_keys(body, BODY_KEYS, path, "'workflow'")
     given = outer.raw.get("inputs")
-    names = [*(given if isinstance(given, dict) else ()), *outer.variables]
+    names = [*(given if isinstance(given, dict) else ()), *outer.names]
     ports = read_inputs(context, body.get("inputs"), (*path, "inputs"))
     if "inputs" not in body:
         ports = tuple(Port(name) for name in dict.fromkeys(names))
