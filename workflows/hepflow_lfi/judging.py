@@ -20,9 +20,10 @@ from hepflow_lfi.archives import Reference
 from hepflow_lfi.c2st import C2ST, c2st
 from hepflow_lfi.cpus import one_thread_each
 from hepflow_lfi.errors import UsageError
+from hepflow_lfi.problems import Problem
 from hepflow_lfi.published import PublishedScore, find_published
 from hepflow_lfi.simulate import ENTROPY
-from hepflow_lfi.tasks import Task
+from hepflow_lfi.tasks import TASKS
 
 PUBLISHED_SAMPLES = 10_000
 PUBLISHED_OBSERVATIONS = 10
@@ -56,12 +57,20 @@ class ObservationScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged: a ``method`` that learned ``problem`` from so many simulations by a seed."""
+
+    problem: Problem
+    method: str
+    simulations: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All scores in the order of the observations, and what was published for the like."""
 
-    task: Task
-    method: str
-    simulations: int
+    subject: Subject
     trial: Trial
     scores: tuple[ObservationScore, ...]
     published: PublishedScore | None
@@ -76,7 +85,9 @@ class Verdict:
         """Say why the mean must not be held against the published one; empty if it may be."""
         reasons = []
         if self.published is None:
-            reasons.append(f"nothing is published for {self.method} at {self.simulations}")
+            reasons.append(
+                f"nothing is published for {self.subject.method} at {self.subject.simulations}"
+            )
         if self.trial.samples != PUBLISHED_SAMPLES:
             reasons.append(f"{self.trial.samples} samples a side, not {PUBLISHED_SAMPLES}")
         if len(self.scores) != PUBLISHED_OBSERVATIONS:
@@ -84,28 +95,29 @@ class Verdict:
         return reasons
 
 
-def select_reference(reference: Reference, task: Task, observation: int, count: int) -> Samples:
+def select_reference(
+    reference: Reference, problem: Problem, observation: int, count: int
+) -> Samples:
     """Return ``count`` reference draws: those of the file, or exact ones if it has too few."""
     stored = reference.posterior[observation - 1]
     if len(stored) >= count:
         return stored[:count]
-    if task.exact_posterior is None:
+    task = TASKS.get(problem.name)
+    if task is None or task.exact_posterior is None:
         raise UsageError(
             "--samples",
             f"{count} asked, the reference has {len(stored)}",
-            why=f"task {task.name} has no exact posterior to draw more from",
+            why=f"{problem.name} has no exact posterior to draw more from",
             fix=f"ask for {len(stored)} or fewer",
         )
-    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(task.number, 2**32 - observation))
+    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(problem.number, 2**32 - observation))
     generator = np.random.default_rng(sequence)
     x = reference.observations[observation - 1]
     return task.exact_posterior(x, count, generator, task.prior).astype(np.float32)
 
 
 def judge_posterior(
-    task: Task,
-    method: str,
-    simulations: int,
+    subject: Subject,
     reference: Reference,
     trial: Trial,
     sampler: Sampler,
@@ -116,15 +128,15 @@ def judge_posterior(
     spawn = multiprocessing.get_context("spawn")
     with one_thread_each(), ProcessPoolExecutor(trial.jobs, mp_context=spawn) as pool:
         try:
-            waiting = dict(_submit_all(pool, task, reference, trial, sampler))
+            waiting = dict(_submit_all(pool, subject.problem, reference, trial, sampler))
             scores = _collect_all(waiting, say)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # or leaving would score them all
             raise
     scores.sort(key=lambda score: score.observation)
-    published = find_published(task.name, method, simulations)
+    published = find_published(subject.problem.name, subject.method, subject.simulations)
     wall_s = time.perf_counter() - started
-    return Verdict(task, method, simulations, trial, tuple(scores), published, wall_s)
+    return Verdict(subject, trial, tuple(scores), published, wall_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +152,14 @@ _Scoring = Future[tuple[C2ST, float]]
 
 
 def _submit_all(
-    pool: ProcessPoolExecutor, task: Task, reference: Reference, trial: Trial, sampler: Sampler
+    pool: ProcessPoolExecutor,
+    problem: Problem,
+    reference: Reference,
+    trial: Trial,
+    sampler: Sampler,
 ) -> Iterator[tuple[_Scoring, _Drawn]]:
     for observation in trial.observations:
-        truth = select_reference(reference, task, observation, trial.samples)
+        truth = select_reference(reference, problem, observation, trial.samples)
         started = time.perf_counter()
         inferred, kept = sampler(observation)
         seconds = time.perf_counter() - started
