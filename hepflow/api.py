@@ -131,6 +131,8 @@ class RunOptions:
         publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
         site: where tasks run: a site by name, or a site file, or several of them in the order of your
             wish; empty for this machine.
+        containers: run tasks in the images they name; else on the machine itself, which must have
+            what they need.
     """
 
     keep_going: bool = False
@@ -141,6 +143,7 @@ class RunOptions:
     reuse: bool = True
     publish: Path | None = None
     site: str | tuple[str, ...] = ""
+    containers: bool = True
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -269,7 +272,8 @@ def plan(
         # Where there is only this machine, there is nothing to choose and nothing to say.
         chosen = wish.sites or wish.named
         offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
-        rules, root = Rules(reuse=options.reuse), reader.root_of(project.store)
+        rules = Rules(reuse=options.reuse, containers=options.containers)
+        root = reader.root_of(project.store)
         planner = Planner(results, rules, root, weigh=len(offers) > 1)
         preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), offers)
         return preview.plan(workflow, given)
@@ -371,8 +375,9 @@ def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[s
     from hepflow.runner.tracing import write_down
 
     summary = reader.find_run(project.store, run)
-    workflow, given, _ = _reloaded(project, summary.id)
-    return write_down(project.store, summary, workflow, given, target, folder)
+    workflow, given, stored_run = _reloaded(project, summary.id)
+    containers = _merged(stored_run, None).containers
+    return write_down(project.store, summary, workflow, given, target, folder, containers)
 
 
 def retry(
@@ -424,7 +429,7 @@ def _drive(
     published: Path | None = None
     try:
         fleet = open_fleet(_wish(options, workflow), place.sites(number))
-        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id())
+        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
         policy = Policy(
             in_flight=options.in_flight or fleet.capacity,
             keep_going=options.keep_going,

@@ -106,6 +106,10 @@ _RUN: Final[Sequence[Callable[[Function], Function]]] = (
     ),
     click.option("--no-reuse", is_flag=True, help="Run everything, even what is known already."),
     click.option(
+        "--no-container", is_flag=True,
+        help="Start no container images: commands find what they need on the machine itself.",
+    ),
+    click.option(
         "--publish", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
         help="Where the outputs go. [default: results/NAME]",
     ),
@@ -170,6 +174,7 @@ def takes_run_options(function: Function) -> Function:
         gpus: tuple[str, ...] | None,
         in_flight: int,
         no_reuse: bool,
+        no_container: bool,
         publish: Path | None,
         site: str | tuple[str, ...],
         **rest: Any,
@@ -183,6 +188,7 @@ def takes_run_options(function: Function) -> Function:
             reuse=not no_reuse,
             publish=publish.absolute() if publish else None,
             site=site,
+            containers=not no_container,
         )
         return function(options=options, **rest)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -178,6 +178,21 @@ class Task:
     checkpoint: tuple[str, ...] = ()
     memo: object = field(default=None, compare=False, repr=False)
     inputs: Values = field(default_factory=dict, compare=False, repr=False)
+
+
+def uncontained(task: Task) -> Task:
+    """The same work without its image, for where that is not to be started or has been already.
+
+    Inputs that it names by their own paths are there as they are.
+    """
+    if task.container is None:
+        return task
+    stage = tuple(
+        item
+        for item in task.stage
+        if item.path != item.what.location or item.path.startswith(INPUTS)
+    )
+    return replace(task, container=None, stage=stage)
 
 
 class Attempt(NamedTuple):

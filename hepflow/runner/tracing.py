@@ -19,9 +19,19 @@ from hepflow.store.results import Results
 
 
 def write_down(
-    place: Place, run: RunSummary, workflow: Workflow, inputs: Values, target: str, folder: Path
+    place: Place,
+    run: RunSummary,
+    workflow: Workflow,
+    inputs: Values,
+    target: str,
+    folder: Path,
+    containers: bool,
 ) -> tuple[str, ...]:
-    """Writes a run for another system to run again; as ``api.export_run``, whose workflow it loaded."""
+    """Writes a run for another system to run again; as ``api.export_run``, whose workflow it loaded.
+
+    Args:
+        containers: whether its tasks ran in their images.
+    """
     exporter = plugins.load(plugins.EXPORTERS, target)()
     if not isinstance(exporter, RunExporter):
         what = f"'{target}' is written from a recipe, not from a run"
@@ -36,8 +46,9 @@ def write_down(
     results = Results.of(place)
     try:
         root = reader.root_of(place)
-        planner = Planner(results, Rules(reuse=False), root)
-        done, outputs = trace(workflow, inputs, planner, Planner(results, Rules(run.id), root))
+        planner = Planner(results, Rules(reuse=False, containers=containers), root)
+        finder = Planner(results, Rules(run.id, containers=containers), root)
+        done, outputs = trace(workflow, inputs, planner, finder)
         folder.mkdir(parents=True, exist_ok=True)
         return tuple(exporter.export_run(workflow.name, done, outputs, folder))
     except ValueError as error:

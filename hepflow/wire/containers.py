@@ -89,7 +89,7 @@ def find_runtime(env: Mapping[str, str]) -> Runtime:
         asked = f"'{words[0]}' (HEPFLOW_CONTAINER_RUNTIME)" if words else ", ".join(RUNTIMES)
         raise LookupError(
             f"no container runtime is here: looked for {asked}; install podman or apptainer, name one"
-            " by HEPFLOW_CONTAINER_RUNTIME, or run without containers (CWL: --no-container)"
+            " by HEPFLOW_CONTAINER_RUNTIME, or run without containers: --no-container"
         )
     kind = os.path.basename(found[0])
     if kind not in RUNTIMES:
