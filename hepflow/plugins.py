@@ -24,6 +24,7 @@ BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "reana": "hepflow_reana:ReanaLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
