@@ -25,6 +25,7 @@ BUILTIN: Final = {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
         "reana": "hepflow_reana:ReanaLanguage",
+        "wfformat": "hepflow_wfformat:WfFormatLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
@@ -39,6 +40,7 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {
         "az": "hepflow_clouds.blobs:BlobBucket",

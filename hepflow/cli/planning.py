@@ -51,6 +51,8 @@ def show_plan(
         words.say()
         for line in [*step_table(report.steps, every), *place_lines(report.steps)]:
             words.say(line)
+    if workflow.doc:
+        words.say(f"\n{workflow.doc.strip()}")
     if svg is not None:
         words.say(f"\ndrawn in {svg}", err=True)
     return status
