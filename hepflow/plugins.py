@@ -24,6 +24,7 @@ BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "yadage": "hepflow_yadage:YadageLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
