@@ -149,17 +149,13 @@ class _Publisher:
 
     def _in_directory(self, value: File | Directory) -> str:
         """Where something is as part of a directory that was placed; empty where it is not."""
-        if (
-            not self._directories
-            or not value.location
-            or (isinstance(value, File) and value.secondary)
-        ):
+        if not self._directories or (isinstance(value, File) and value.secondary):
             return ""
-        head, tail = value.location.rstrip("/"), ""
+        location = value.location.rstrip("/")
+        head = location.rpartition("/")[0]
         while head and head not in self._directories:
-            head, _, name = head.rpartition("/")
-            tail = f"/{name}{tail}"
-        return f"{self._directories[head]}{tail}" if head else ""
+            head = head.rpartition("/")[0]
+        return f"{self._directories[head]}{location[len(head) :]}" if head else ""
 
     def _place_file(self, source: str, target: str) -> None:
         if target in self._earlier:
