@@ -14,6 +14,7 @@ from hepflow.engine.graph import Graph, analyse
 from hepflow.engine.state import (
     FILLED,
     NO_ARRAYS,
+    NOT_KNOWN,
     NOTHING,
     OFFERED,
     ONE_FRESH,
@@ -25,8 +26,8 @@ from hepflow.engine.state import (
     StepRun,
 )
 from hepflow.model.events import Invocation
-from hepflow.model.values import Value, Values
-from hepflow.model.workflow import Required, Workflow
+from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
+from hepflow.model.workflow import Required, Step, Workflow
 
 
 class Dataflow:
@@ -37,6 +38,7 @@ class Dataflow:
     """
 
     def __init__(self, workflow: Workflow, inputs: Values, *, planning: bool = False) -> None:
+        self._planning = planning
         self._binder = Binder(planning=planning)
         self.runs: dict[int, StepRun] = {}
         self.counts: dict[str, Counts] = {}
@@ -180,6 +182,11 @@ class Dataflow:
             self._one_less(run.scope, consumer)
         if not run.width:
             self._complete(run)
+        elif self._planning and is_plain(run.step) and is_beyond(run, run.constant):
+            # Nobody will ask about it: most of a plan that begins with nothing ends here.
+            run.values = NOT_KNOWN
+            run.finished = 1
+            self._complete(run)
         elif run.streams:
             for index in range(run.width):
                 self._offer(run, index)
@@ -302,6 +309,27 @@ class Dataflow:
         if not run.listed and run.is_ready():
             run.listed = True
             heappush(self._ready, (-run.level, run.number))
+
+
+def is_plain(step: Step) -> bool:
+    """Whether a step is one invocation of a tool, whatever its values are."""
+    return not (step.scatter or step.when or step.loop or isinstance(step.run, Workflow))
+
+
+def is_beyond(run: StepRun, inputs: Values) -> bool:
+    """Whether what an invocation is depends on what has not run (then its outputs do as well); it is
+    counted."""
+    waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
+    if not waits:
+        return False
+    counts = run.counts
+    port = min(waits, key=len) if len(waits) > 1 else waits[0]
+    if not counts.unknown:
+        counts.waits_for = port
+    elif counts.waits_for != port:
+        counts.waits_for = ""
+    counts.unknown += 1
+    return True
 
 
 def _or_default(value: Value, default: Value | Required) -> Value:

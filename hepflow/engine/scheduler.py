@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hepflow.engine.dataflow import Dataflow
+from hepflow.engine.dataflow import Dataflow, is_beyond
 from hepflow.engine.queue import Live, Queue
-from hepflow.engine.state import NOT_KNOWN, Counts, StepRun
+from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import (
     Action,
     Answered,
@@ -33,7 +33,7 @@ from hepflow.model.events import (
     Unplannable,
 )
 from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
-from hepflow.model.values import UNKNOWN, Values, is_unknown
+from hepflow.model.values import Values
 from hepflow.model.workflow import Workflow
 
 LOST_LIMIT: Final = 10
@@ -175,25 +175,11 @@ class Scheduler:
             finally:
                 if flow.faults:
                     self._take_faults()
-            if self.policy.planning and self._is_beyond(run, inputs):
+            if self.policy.planning and is_beyond(run, inputs):
                 self._succeed(invocation, NOT_KNOWN)
                 continue
             name = self._planning[invocation] = run.name(invocation.element)
             actions.append(Plan(invocation, name, tool, inputs, step.cache, step.site))
-
-    def _is_beyond(self, run: StepRun, inputs: Values) -> bool:
-        """Whether what an invocation is depends on what has not run: then its outputs do as well."""
-        waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
-        if not waits:
-            return False
-        counts = run.counts
-        port = min(waits, key=len) if len(waits) > 1 else waits[0]
-        if not counts.unknown:
-            counts.waits_for = port
-        elif counts.waits_for != port:
-            counts.waits_for = ""
-        counts.unknown += 1
-        return True
 
     def _submit(self, actions: list[Action]) -> None:
         while len(self._queue) and len(self._live) < self.policy.in_flight:

@@ -73,7 +73,8 @@ def _compile(
             found = _outline(context, name_, raw, (*path, "steps", name_))
         steps.append(build(context, found, around, links))
     outputs = _outputs(context, data, around, links, path)
-    _check_cycles(context, steps, path)
+    if len(bulk.built) < len(steps) or not bulk.in_order:
+        _check_cycles(context, steps, path)
     return Workflow(name, inputs, tuple(steps), outputs, doc, str(source))
 
 
@@ -171,7 +172,7 @@ def _not_a_source(
 
 
 def _check_cycles(context: Context, steps: Sequence[Step], path: Path) -> None:
-    """Steps that wait for each other can never run. Most recipes are written in order: quick."""
+    """Steps that wait for each other can never run. Most recipes are written in order: a quick look first."""
     seen: set[str] = set()
     in_order = True
     for step in steps:
