@@ -26,6 +26,7 @@ BUILTIN: Final = {
         "cwl": "hepflow_cwl:CwlLanguage",
         "reana": "hepflow_reana:ReanaLanguage",
         "wfformat": "hepflow_wfformat:WfFormatLanguage",
+        "yadage": "hepflow_yadage:YadageLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",

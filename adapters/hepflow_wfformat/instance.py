@@ -15,7 +15,7 @@ from typing import Any, Final
 from hepflow.model.errors import Place, Problem, RecipeError
 
 VERSION: Final = "1.5"
-UNREADABLE, MALFORMED, INVALID = "HF100", "HF101", "HF270"
+UNREADABLE, MALFORMED, INVALID = "HF100", "HF101", "HF280"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class WfFormatLanguage:
 
         if options.profiles or options.settings or options.target:
             raise RecipeError.of(
-                "HF271", "a recorded run has neither profiles nor settings nor parts",
+                "HF281", "a recorded run has neither profiles nor settings nor parts",
                 where=str(path), fix="its inputs are replay, work and bytes: name=value",
             )  # fmt: skip
         return replay_of(read_instance(path), path)
