@@ -6,7 +6,7 @@ among the outputs of the workflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +16,12 @@ import yaml
 from hepflow.model.errors import Problem, RecipeError
 from hepflow.model.protocols import Loader, LoadOptions
 from hepflow.model.types import as_type
-from hepflow.model.values import Directory, File, Value, Values, files_in, from_json, is_unknown
+from hepflow.model.values import Directory, File, Value, Values, files_in, from_json
 from hepflow.model.workflow import Binding, Port, Ref, Step, Workflow
 from hepflow_reana.document import INVALID, Document, Keys
 from hepflow_reana.interface import Entry, Interface, nearest
 
+YADAGE: Final = "yadage"
 FILE_OF_PARAMETERS: Final = "input"
 """The parameter that names a file of parameters: CWL's job object, Snakemake's configuration."""
 
@@ -45,10 +46,11 @@ def other_workflow(
     if not target.is_file():
         where: Keys = ("workflow", "file")
         raise RecipeError(document.problem(where, f"there is no file {section['file']}"))
-    inner = load(folder / section["file"], LoadOptions(settings=options.settings))
+    kind = str(section["type"])
+    settings = {**_settings(document, kind, folder), **options.settings}
+    inner = load(folder / section["file"], LoadOptions(settings=settings))
     given = _parameters(document, interface, folder)
     inputs = _ports(document, inner, given)
-    kind = str(section["type"])
     step = Step(
         kind,
         inner,
@@ -68,11 +70,20 @@ def other_workflow(
     )
 
 
+def _settings(document: Document, kind: str, folder: Path) -> Mapping[str, str]:
+    """What the language of a workflow has to know of the file."""
+    if kind != YADAGE:
+        return {}
+    given = (document.data.get("inputs") or {}).get("options") or {}
+    toplevel = {"toplevel": str(folder / given["toplevel"])} if "toplevel" in given else {}
+    return {"initdir": str(folder), **toplevel}
+
+
 def _parameters(document: Document, interface: Interface, folder: Path) -> Mapping[str, Value]:
     """The parameters, and those in the file that one of them names."""
     section = document.data["workflow"]
-    if section["type"] == "yadage":
-        return {name: _in_workspace(value, folder) for name, value in interface.parameters.items()}
+    if section["type"] == YADAGE:
+        return interface.parameters
     own = {key: value for key, value in interface.parameters.items() if key != FILE_OF_PARAMETERS}
     where: Keys = ("inputs", "parameters", FILE_OF_PARAMETERS)
     named = interface.parameters.get(FILE_OF_PARAMETERS)
@@ -143,7 +154,8 @@ def _outputs(kind: str, inner: Workflow, interface: Interface) -> dict[str, Bind
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """Finds a promised file among the outputs of a workflow: the one whose path agrees from its end.
+    """Finds a promised file among the outputs of a workflow: in a directory of theirs if its path leads
+    there, else the one whose path agrees from its end.
 
     Args:
         names: the outputs, as an expression sees them.
@@ -159,10 +171,14 @@ class Promised:
             ValueError: there is none of that name, or several that fit equally well.
         """
         kind = Directory if self.entry.directory else File
-        every = [values[name] for name in self.names if name in values]
-        if is_unknown(every):
-            return None
-        there = [item for item in files_in(every) if isinstance(item, kind)]
+        every = list(files_in([values[name] for name in self.names]))
+        first, *rest = self.entry.path.split("/")
+        for item in every if rest else ():
+            if isinstance(item, Directory) and item.name == first:
+                inside = _inside(item, rest, kind)
+                if inside is not None:
+                    return inside
+        there = [item for item in every if isinstance(item, kind)]
         best = max((self._agreement(item) for item in there), default=0)
         found = {item.location: item for item in there if best and self._agreement(item) == best}
         if len(found) == 1:
@@ -183,3 +199,19 @@ class Promised:
                 break
             count += 1
         return count
+
+
+def _inside(
+    directory: Directory, parts: Sequence[str], kind: type[File] | type[Directory]
+) -> File | Directory | None:
+    """What stands at a path below a directory, if that is of the wanted kind."""
+    if directory.listing is None:
+        path = Path(directory.location, *parts)
+        is_there = path.is_dir() if kind is Directory else path.is_file()
+        return kind(str(path)) if is_there else None
+    for item in directory.listing:
+        if item.name == parts[0]:
+            if len(parts) == 1:
+                return item if isinstance(item, kind) else None
+            return _inside(item, parts[1:], kind) if isinstance(item, Directory) else None
+    return None

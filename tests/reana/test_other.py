@@ -89,3 +89,44 @@ def test_what_does_not_fit_is_told_where_it_stands(
     cwl.write_text(REANA.replace(old, new))
     with pytest.raises(api.RecipeError, match=said):
         api.load(cwl)
+
+
+# --- yadage ---------------------------------------------------------------------------------------
+
+STAGES = """\
+stages:
+  - name: greet
+    dependencies: [init]
+    scheduler:
+      scheduler_type: singlestep-stage
+      parameters:
+        script: {step: init, output: script}
+        names: {step: init, output: names}
+        greetings: "{workdir}/greetings.txt"
+      step:
+        process: {process_type: string-interpolated-cmd, cmd: 'python3 "{script}" "{names}" "{greetings}"'}
+        publisher: {publisher_type: frompar-pub, outputmap: {greetings: greetings}}
+        environment: {environment_type: docker-encapsulated, image: python, imagetag: 3.12-slim}
+"""
+
+REANA_YADAGE = """\
+inputs:
+  files: [code/greet.py, data/names.txt]
+  directories: [workflow]
+  parameters: {script: code/greet.py, names: data/names.txt}
+workflow: {type: yadage, file: workflow/stages.yaml}
+outputs: {files: [greet/greetings.txt]}
+"""
+
+
+def test_a_yadage_workflow_finds_its_files_in_the_workspace_and_its_promise_in_a_stages_folder(
+    analysis: Path, run: Run
+) -> None:
+    pytest.importorskip("jq")
+    pytest.importorskip("jsonpath_ng")
+    (analysis / "workflow").mkdir()
+    (analysis / "workflow/stages.yaml").write_text(STAGES)
+    (analysis / "reana-yadage.yaml").write_text(REANA_YADAGE)
+    assert run("reana-yadage.yaml").succeeded
+    text = (analysis / "published/greetings.txt").read_text()
+    assert text == "Good day Ada.\nGood day Emmy.\n"
