@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from hepflow import inputs as taking
 from hepflow import plugins
 from hepflow.engine import Policy, Scheduler
-from hepflow.inputs import complete, read_inputs
 from hepflow.model.errors import (
     ExecutionError,
     HepflowError,
@@ -34,7 +34,7 @@ from hepflow.model.protocols import Language, LoadOptions, Submits
 from hepflow.model.record import RunRecord
 from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Value, Values
-from hepflow.model.workflow import Workflow
+from hepflow.model.workflow import From, Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
 from hepflow.runner.opening import Wish, executor_at, executor_class, open_fleet, site_at
@@ -132,6 +132,8 @@ class RunOptions:
         publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
         site: where tasks run: a site by name, or a site file, or several of them in the order of your
             wish; empty for this machine.
+        containers: run tasks in the images they name; else on the machine itself, which must have
+            what they need.
     """
 
     keep_going: bool = False
@@ -142,6 +144,7 @@ class RunOptions:
     reuse: bool = True
     publish: Path | None = None
     site: str | tuple[str, ...] = ""
+    containers: bool = True
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -198,6 +201,45 @@ def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:
     )  # fmt: skip
 
 
+def read_inputs(
+    workflow: Workflow,
+    files: Sequence[Path] = (),
+    values: Mapping[str, str] | None = None,
+    *,
+    project: Project | None = None,
+) -> dict[str, Value]:
+    """The inputs of a run: defaults, then each file in order, then single values.
+
+    Args:
+        files: YAML or JSON files of ``name: value``; relative paths in one are relative to it.
+        values: name -> text, read as the port's type asks; relative paths are the caller's;
+            ``from:RUN/OUTPUT`` is the output of a run.
+        project: where runs are looked for; the nearest by default.
+
+    Raises:
+        RecipeError: every fault at once: unknown names, wrong types, missing values, files and runs.
+    """
+    return taking.read_inputs(workflow, files, values, _elsewhere(project))
+
+
+def _complete(
+    workflow: Workflow, given: Mapping[str, Value], project: Project | None
+) -> dict[str, Value]:
+    """Inputs with the defaults filled in; raises as :func:`read_inputs`."""
+    return taking.complete(workflow, given, _elsewhere(project))
+
+
+def _elsewhere(project: Project | None) -> Callable[[From], Value]:
+    """What finds the outputs of other runs."""
+
+    def look_up(source: From) -> Value:
+        from hepflow.elsewhere import look_up
+
+        return look_up(source, (project or Project.find()).store)
+
+    return look_up
+
+
 def validate(
     path: Path,
     options: LoadOptions = LoadOptions(),
@@ -221,7 +263,7 @@ def check(workflow: Workflow, inputs: Values) -> None:
     Raises:
         RecipeError: every fault found.
     """
-    _prepared(workflow, complete(workflow, inputs))
+    _prepared(workflow, _complete(workflow, inputs, None))
 
 
 def starter(into: Path) -> Path:
@@ -263,14 +305,15 @@ def plan(
     """
     from hepflow.runner.preview import Preview
 
-    given = _prepared(workflow, complete(workflow, inputs))
+    given = _prepared(workflow, _complete(workflow, inputs, project))
     results = Results.of(project.store)
     try:
         wish = _wish(options, workflow)
         # Where there is only this machine, there is nothing to choose and nothing to say.
         chosen = wish.sites or wish.named
         offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
-        rules, root = Rules(reuse=options.reuse), reader.root_of(project.store)
+        rules = Rules(reuse=options.reuse, containers=options.containers)
+        root = reader.root_of(project.store)
         planner = Planner(results, rules, root, weigh=len(offers) > 1)
         preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), offers)
         return preview.plan(workflow, given)
@@ -303,7 +346,7 @@ def run(
         StoreError: the store or the results cannot be written.
         UnavailableError: there is no such site, or its executor is not installed.
     """
-    given = complete(workflow, inputs)
+    given = _complete(workflow, inputs, project)
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
     open_fleet(_wish(options, workflow), project.store.sites(0))
@@ -350,7 +393,8 @@ def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, o
     assert isinstance(stored_run, dict)
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
-    given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
+    stored = _known_inputs(workflow, decode(text, reader.root_of(project.store)))
+    given = _complete(workflow, stored, project)
     return workflow, _prepared(workflow, given), stored_run
 
 
@@ -372,8 +416,9 @@ def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[s
     from hepflow.runner.tracing import write_down
 
     summary = reader.find_run(project.store, run)
-    workflow, given, _ = _reloaded(project, summary.id)
-    return write_down(project.store, summary, workflow, given, target, folder)
+    workflow, given, stored_run = _reloaded(project, summary.id)
+    containers = _merged(stored_run, None).containers
+    return write_down(project.store, summary, workflow, given, target, folder, containers)
 
 
 def retry(
@@ -425,7 +470,7 @@ def _drive(
     published: Path | None = None
     try:
         fleet = open_fleet(_wish(options, workflow), place.sites(number))
-        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id())
+        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
         policy = Policy(
             in_flight=options.in_flight or fleet.capacity,
             keep_going=options.keep_going,
@@ -767,7 +812,7 @@ def _sample_attempts(workflow: Workflow | None, inputs: Values, project: Project
         results = Results.of(project.store)
         try:
             planner = Planner(results, Rules(reuse=False), reader.root_of(project.store))
-            named = first_tasks(workflow, complete(workflow, inputs), planner)
+            named = first_tasks(workflow, _complete(workflow, inputs, project), planner)
         finally:
             results.close()
     work = project.store.work(0)

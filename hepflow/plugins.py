@@ -24,6 +24,9 @@ BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "reana": "hepflow_reana:ReanaLanguage",
+        "wfformat": "hepflow_wfformat:WfFormatLanguage",
+        "yadage": "hepflow_yadage:YadageLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
@@ -38,6 +41,7 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {
         "az": "hepflow_clouds.blobs:BlobBucket",

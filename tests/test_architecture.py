@@ -51,6 +51,7 @@ FLOORS: dict[str, set[str]] = {
     # A trial is known by the function that noted it.
     "recording": {"model", "store", "recipe.studies"},
     "bundled": {"model"},
+    "elsewhere": {"model", "store", "staging"},
     "doctor": {"hepflow", "model", "store", "plugins", "sites"},
     "report": {"model", "store.records"},
     "exporting": {"model", "recipe", "plugins", "inputs"},
@@ -68,6 +69,7 @@ FLOORS: dict[str, set[str]] = {
         "inputs",
         "bundled",
         "doctor",
+        "elsewhere",
         "exporting",
         "recording",
         "report",

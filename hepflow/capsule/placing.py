@@ -29,9 +29,9 @@ LINK, COPY = 0, 1
 CHUNK = 1 << 20
 
 
-OPEN, CONFINED, CONTAINED = 0, 1, 2
-"""How far a task is kept apart: not at all; with a slot, and no variables but its own; with a slot,
-in a container, whose client has the variables of any command."""
+OPEN, CONFINED, PLACED = 0, 1, 2
+"""How far a task is kept apart: not at all; with a slot, and no variables but its own; with a slot, and
+the variables of any command (in a container those of its client)."""
 
 
 class Setting(namedtuple("Setting", "apart texts stage stdin stdout stderr success mounts undo")):

@@ -28,7 +28,7 @@ from hepflow.engine.state import (
 )
 from hepflow.model.events import Invocation
 from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
-from hepflow.model.workflow import Required, Step, Workflow
+from hepflow.model.workflow import From, Required, Step, Workflow
 
 
 class Fault(NamedTuple):
@@ -375,5 +375,5 @@ def is_beyond(run: StepRun, inputs: Values) -> bool:
     return True
 
 
-def _or_default(value: Value, default: Value | Required) -> Value:
-    return default if value is None and not isinstance(default, Required) else value
+def _or_default(value: Value, default: Value | Required | From) -> Value:
+    return default if value is None and not isinstance(default, Required | From) else value

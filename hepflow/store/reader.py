@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from hepflow.model.errors import UsageError
+from hepflow.model.task import Usage
 from hepflow.model.values import Value
 from hepflow.store.codec import decode
 from hepflow.store.database import Place, connect, errors_in_words, is_alive
@@ -39,6 +40,9 @@ _REPORT: Final = (
     "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, gpu, gpu_peak, exit,"
     " reason, message, outputs, stdout, stderr, log, site"
 )
+
+AT_ONCE: Final = 500
+"""Ids in one question; SQLite takes so many and no unlimited number."""
 
 
 @contextmanager
@@ -210,6 +214,23 @@ def tasks(
             _range(run),
         )
         return tuple(_report(place, row) for row in rows if _matches(row[1], row[2], pattern))
+
+
+def measured(place: Place, attempts: Sequence[int]) -> dict[int, tuple[Usage, str]]:
+    """What attempts used, and where they ran, by their ids."""
+    found: dict[int, tuple[Usage, str]] = {}
+    with reading(place) as database:
+        for first in range(0, len(attempts), AT_ONCE):
+            some = attempts[first : first + AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = database.execute(
+                "SELECT id, place, started, wall, cpu, peak, gpu, gpu_peak FROM attempt"
+                f" WHERE id IN ({marks})",
+                some,
+            )
+            for number, where, *used in rows:
+                found[number] = Usage(*(value or 0 for value in used)), where or ""
+    return found
 
 
 def _matches(task: str, number: int, pattern: str) -> bool:

@@ -1,0 +1,132 @@
+"""Analyses whose workflow is written in another language: values in, promised files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hepflow import api
+from tests.reana.conftest import Run
+
+TOOL = """\
+cwlVersion: v1.2
+class: CommandLineTool
+requirements: {DockerRequirement: {dockerPull: "docker.io/library/python:3.12-slim"}}
+baseCommand: python3
+inputs:
+  script: {type: File, inputBinding: {position: 0}}
+  names: {type: File, inputBinding: {position: 1}}
+  greetings: {type: string, default: results/greetings.txt, inputBinding: {position: 2}}
+outputs:
+  result: {type: File, outputBinding: {glob: $(inputs.greetings)}}
+"""
+
+JOB = """\
+script: {class: File, location: code/greet.py}
+names: {class: File, path: data/names.txt}
+"""
+
+REANA = """\
+inputs:
+  files: [code/greet.py, data/names.txt]
+  parameters: {input: workflow/job.yml}
+workflow: {type: cwl, file: workflow/greet.cwl}
+outputs: {files: [outputs/greetings.txt]}
+"""
+
+
+@pytest.fixture
+def cwl(analysis: Path) -> Path:
+    pytest.importorskip("cwltool")
+    (analysis / "workflow").mkdir()
+    (analysis / "workflow/greet.cwl").write_text(TOOL)
+    (analysis / "workflow/job.yml").write_text(JOB)
+    path = analysis / "reana-cwl.yaml"
+    path.write_text(REANA)
+    return path
+
+
+def test_a_cwl_workflow_takes_its_job_file_and_gives_the_promised_file(cwl: Path, run: Run) -> None:
+    assert run(cwl.name).succeeded
+    text = (cwl.parent / "published/greetings.txt").read_text()
+    assert text == "Good day Ada.\nGood day Emmy.\n"
+    assert [step.reused for step in run(cwl.name).status.steps] == [1]
+
+
+def test_its_inputs_can_be_given_as_those_of_any_workflow(cwl: Path, run: Run) -> None:
+    (cwl.parent / "mine.txt").write_text("Lise\n")
+    assert run(cwl.name, names="mine.txt").succeeded
+    assert (cwl.parent / "published/greetings.txt").read_text() == "Good day Lise.\n"
+
+
+def test_a_promised_file_that_does_not_come_out_is_told_with_those_that_do(
+    cwl: Path, run: Run
+) -> None:
+    cwl.write_text(REANA.replace("outputs/greetings", "outputs/plot"))
+    result = run(cwl.name)
+    assert not result.succeeded
+    what = "the promised 'outputs/plot.txt' is not among the outputs of the workflow: greetings.txt"
+    assert what in result.run.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "parameters: {input",
+            "parameters: {nams: 3, input",
+            "reana-cwl.yaml:3:16.*no input 'nams'",
+        ),
+        ("workflow/greet.cwl", "workflow/gone.cwl", "4:23.*there is no file workflow/gone.cwl"),
+        ("workflow/job.yml", "workflow/gone.yml", "3:16.*cannot be read"),
+        ("file: workflow/greet.cwl", "specification: {}", "4:23.*is named by 'file'"),
+    ],
+)
+def test_what_does_not_fit_is_told_where_it_stands(
+    cwl: Path, old: str, new: str, said: str
+) -> None:
+    cwl.write_text(REANA.replace(old, new))
+    with pytest.raises(api.RecipeError, match=said):
+        api.load(cwl)
+
+
+# --- yadage ---------------------------------------------------------------------------------------
+
+STAGES = """\
+stages:
+  - name: greet
+    dependencies: [init]
+    scheduler:
+      scheduler_type: singlestep-stage
+      parameters:
+        script: {step: init, output: script}
+        names: {step: init, output: names}
+        greetings: "{workdir}/greetings.txt"
+      step:
+        process: {process_type: string-interpolated-cmd, cmd: 'python3 "{script}" "{names}" "{greetings}"'}
+        publisher: {publisher_type: frompar-pub, outputmap: {greetings: greetings}}
+        environment: {environment_type: docker-encapsulated, image: python, imagetag: 3.12-slim}
+"""
+
+REANA_YADAGE = """\
+inputs:
+  files: [code/greet.py, data/names.txt]
+  directories: [workflow]
+  parameters: {script: code/greet.py, names: data/names.txt}
+workflow: {type: yadage, file: workflow/stages.yaml}
+outputs: {files: [greet/greetings.txt]}
+"""
+
+
+def test_a_yadage_workflow_finds_its_files_in_the_workspace_and_its_promise_in_a_stages_folder(
+    analysis: Path, run: Run
+) -> None:
+    pytest.importorskip("jq")
+    pytest.importorskip("jsonpath_ng")
+    (analysis / "workflow").mkdir()
+    (analysis / "workflow/stages.yaml").write_text(STAGES)
+    (analysis / "reana-yadage.yaml").write_text(REANA_YADAGE)
+    assert run("reana-yadage.yaml").succeeded
+    text = (analysis / "published/greetings.txt").read_text()
+    assert text == "Good day Ada.\nGood day Emmy.\n"
