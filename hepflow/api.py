@@ -30,14 +30,13 @@ from hepflow.model.errors import (
     UnavailableError,
     UsageError,
 )
-from hepflow.model.protocols import Language, LoadOptions, Submits
+from hepflow.model.protocols import Language, LoadOptions
 from hepflow.model.record import RunRecord
-from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import From, Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
-from hepflow.runner.opening import Wish, executor_at, executor_class, open_fleet, site_at
+from hepflow.runner.opening import Wish, open_fleet
 from hepflow.runner.placing import named_sites
 from hepflow.runner.planner import Planner, Rules
 from hepflow.runner.telling import Progress, Telling
@@ -73,10 +72,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
-    from hepflow.doctor import Check, SiteSummary
+    from hepflow.doctor import Check, SiteSummary, sites
     from hepflow.exporting import Exported, export
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
+    from hepflow.surveying import SiteReport, SiteValue, site
 
 Listener: TypeAlias = Callable[[Progress], None]
 Publisher: TypeAlias = Callable[[Values, Path], Mapping[str, Value]]
@@ -86,7 +86,8 @@ _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
     "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
     "Exported": "hepflow.exporting", "export": "hepflow.exporting",
-    "SiteSummary": "hepflow.doctor",
+    "SiteSummary": "hepflow.doctor", "sites": "hepflow.doctor",
+    "SiteReport": "hepflow.surveying", "SiteValue": "hepflow.surveying", "site": "hepflow.surveying",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
 }  # fmt: skip
@@ -703,65 +704,6 @@ def doctor(project: Project) -> tuple[Check, ...]:
 # --- sites --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SiteValue:
-    """One value of a site's config.
-
-    Args:
-        path: dotted, as ``queues.debug.walltime``.
-        value: as it is written.
-        place: the file and line it comes from.
-    """
-
-    path: str
-    value: object
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class SiteReport:
-    """What a site needs here, and what it would be sent.
-
-    Args:
-        checks: what was looked at; a check that is not ``ok`` says how to mend it.
-        sample: the submit files for a sample task; empty where the executor writes none, or where
-            something must be mended first.
-    """
-
-    name: str
-    checks: Sequence[Check]
-    sample: str = ""
-
-    @property
-    def usable(self) -> bool:
-        return all(check.ok for check in self.checks)
-
-
-def sites() -> tuple[SiteSummary, ...]:
-    """Every site that is known here, the user's own and those that come with hepflow."""
-    from hepflow.doctor import summaries
-
-    return summaries()
-
-
-def site(name: str) -> tuple[SiteValue, ...]:
-    """What holds for a site in the end, value by value, and where each comes from.
-
-    Args:
-        name: a site by name, or the path of a site file.
-
-    Raises:
-        UnavailableError: there is no such site.
-        RecipeError: every fault in its file.
-    """
-    from hepflow.sites.reading import read_site
-
-    file = read_site(name)
-    return tuple(
-        SiteValue(".".join(map(str, path)), value, file.at(path)) for path, value in file.leaves()
-    )
-
-
 def check_site(
     name: str,
     workflow: Workflow | None = None,
@@ -780,42 +722,7 @@ def check_site(
         UnavailableError: there is no such site.
         RecipeError: every fault in its file, or inputs are missing or of the wrong type.
     """
-    from hepflow.doctor import examine_site
-    from hepflow.sites.reading import read_site
+    from hepflow.surveying import survey
 
-    file = read_site(name)
-    try:
-        kind = executor_class(str(file.data.get("executor", "")))
-    except UnavailableError:
-        return SiteReport(file.name, examine_site(file, None))
-    checks = examine_site(file, kind.settings)
-    if any(
-        check.group == "config" and not check.ok and check.name != "retired" for check in checks
-    ):
-        return SiteReport(file.name, checks)
-    site, kind = site_at(name)
-    executor = executor_at(site, kind, project.store.sites(0))
-    if not isinstance(executor, Submits):
-        return SiteReport(file.name, checks)
-    try:
-        sample = executor.sample(_sample_attempts(workflow, inputs or {}, project))
-    except ValueError as error:
-        raise RecipeError.of("HF259", f"site '{file.name}': {error}") from error
-    return SiteReport(file.name, checks, sample)
-
-
-def _sample_attempts(workflow: Workflow | None, inputs: Values, project: Project) -> list[Attempt]:
-    from hepflow.runner.preview import first_tasks
-
-    named = [("sample", Task(Shell("hostname"), resources=Resources(walltime_s=600.0)))]
-    if workflow is not None:
-        results = Results.of(project.store)
-        try:
-            planner = Planner(results, Rules(reuse=False), reader.root_of(project.store))
-            named = first_tasks(workflow, _complete(workflow, inputs, project), planner)
-        finally:
-            results.close()
-    work = project.store.work(0)
-    return [
-        Attempt(f"{name}#1", task, str(work / str(at))) for at, (name, task) in enumerate(named, 1)
-    ]
+    given = _complete(workflow, inputs or {}, project) if workflow is not None else {}
+    return survey(name, workflow, given, project.store)

@@ -56,6 +56,7 @@ FLOORS: dict[str, set[str]] = {
     "report": {"model", "store.records"},
     "exporting": {"model", "recipe", "plugins", "inputs"},
     "reporting": {"model", "store", "report", "recording", "runner.preview"},
+    "surveying": {"model", "store", "sites", "doctor", "runner"},
     "runner": {"model", "engine", "store", "staging", "executors", "sites", "recipe", "plugins"},
     "api": {
         "model",
@@ -75,6 +76,7 @@ FLOORS: dict[str, set[str]] = {
         "report",
         "reporting",
         "runner",
+        "surveying",
     },
     "service": {"model", "api"},
     "cli": {"model", "api", "report", "plugins", "hepflow"},
