@@ -106,6 +106,10 @@ _RUN: Final[Sequence[Callable[[Function], Function]]] = (
     ),
     click.option("--no-reuse", is_flag=True, help="Run everything, even what is known already."),
     click.option(
+        "--tracking", multiple=True, metavar="NAME",
+        help="Who keeps a record of the run: 'mlflow', or 'none'. [default: as the recipe says]",
+    ),
+    click.option(
         "--publish", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
         help="Where the outputs go. [default: results/NAME]",
     ),
@@ -171,6 +175,7 @@ def takes_run_options(function: Function) -> Function:
         in_flight: int,
         no_reuse: bool,
         publish: Path | None,
+        tracking: tuple[str, ...],
         site: str | tuple[str, ...],
         **rest: Any,
     ) -> Any:
@@ -183,6 +188,7 @@ def takes_run_options(function: Function) -> Function:
             reuse=not no_reuse,
             publish=publish.absolute() if publish else None,
             site=site,
+            tracking=tracking,
         )
         return function(options=options, **rest)
 
