@@ -58,6 +58,7 @@ from hepflow.store.records import (
 )
 from hepflow.store.results import Results
 from hepflow.store.writer import RunWriter, create_run, reopen_run
+from hepflow.tracking import open_tracking
 
 __all__ = [
     "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
@@ -135,6 +136,7 @@ class RunOptions:
             wish; empty for this machine.
         containers: run tasks in the images they name; else on the machine itself, which must have
             what they need.
+        tracking: who keeps a record of the run; empty for whom the recipe names, ``none`` for nobody.
     """
 
     keep_going: bool = False
@@ -146,6 +148,7 @@ class RunOptions:
     publish: Path | None = None
     site: str | tuple[str, ...] = ""
     containers: bool = True
+    tracking: tuple[str, ...] = ()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -155,12 +158,14 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded."""
+    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded.
+    ``warnings`` tell what went wrong beside it, such as a record that could not be kept."""
 
     run: RunSummary
     outputs: Mapping[str, Value]
     status: RunStatus
     published: Path | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -351,7 +356,9 @@ def run(
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
     open_fleet(_wish(options, workflow), project.store.sites(0))
-    request = {"run": _plain(options), "load": _plain(load_options)}
+    open_tracking(project.store, 0, workflow.tracking, options.tracking)
+    # The key is the run's own, whoever may call another one by its number.
+    request = {"run": _plain(options), "load": _plain(load_options), "key": os.urandom(8).hex()}
     root = reader.root_of(project.store)
     writer = create_run(
         project.store, name=workflow.name, recipe=_absolute(workflow.source), options=request,
@@ -466,12 +473,14 @@ def _drive(
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
     place, number = project.store, writer.run
+    tracking = open_tracking(place, number, workflow.tracking, options.tracking)
     state, message = RunState.FAILED, ""
     outputs: Values = {}
     published: Path | None = None
     try:
         fleet = open_fleet(_wish(options, workflow), place.sites(number))
         rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
+        tracking.begin()
         policy = Policy(
             in_flight=options.in_flight or fleet.capacity,
             keep_going=options.keep_going,
@@ -507,8 +516,9 @@ def _drive(
     else:
         # Before the writer closes: with the last connection the store is tidied up, at some cost.
         status = reader.status(place, number)
-        return RunResult(status.run, outputs, status, published)
+        return RunResult(status.run, outputs, status, published, tracking.end())
     finally:
+        tracking.end()
         writer.close()
 
 
@@ -546,6 +556,7 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
         publish=Path(options.publish) if options.publish else None,
         gpus=tuple(options.gpus) if options.gpus is not None else None,
         site=options.sites,
+        tracking=tuple(options.tracking),
     )
     defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
     if given is not None and given.sites not in (

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hepflow.model.record import METRICS, RunRecord, Trial, metrics_of
+from hepflow.model.record import METRICS, TELL, RunRecord, Trial, metrics_of
 from hepflow.model.values import Value
-from hepflow.recipe.studies import TELL
 from hepflow.store import reader
 from hepflow.store.database import Place
 
@@ -21,6 +20,7 @@ def record_of(place: Place, run: int | None) -> RunRecord:
         UsageError: there is no such run.
     """
     summary = reader.find_run(place, run)
+    _, request, _ = reader.stored_request(place, summary.id)
     outputs = reader.outputs(place, summary.id)
     step_metrics: dict[str, float] = {}
     trials: list[Trial] = []
@@ -35,7 +35,7 @@ def record_of(place: Place, run: int | None) -> RunRecord:
             trials.append(_trial(task, found["result"]))
     return RunRecord(
         summary.id,
-        f"{place.project}#{summary.id}@{summary.started:.3f}",
+        str(request.get("key", f"{place.project}#{summary.id}")),
         summary.name,
         summary.recipe,
         summary.state.value,

@@ -18,6 +18,9 @@ from hepflow.model.values import File, Value, Values, files_in
 METRICS: Final = "metrics"
 """The output whose numbers are metrics under their own names."""
 
+TELL: Final = "hepflow_optuna.trials:tell"
+"""The function that notes a trial of a study: by that a trial is known in the store."""
+
 LONGEST: Final = 64
 """Numbers of one array that are metrics each; a longer array is data."""
 

@@ -272,6 +272,7 @@ class Workflow:
             the first step sees them (CWL: find secondary files, check formats). Raises RecipeError.
         read: how its language reads a file of inputs, places in it made absolute; ``None`` for
             YAML or JSON of ``name: value``. Raises RecipeError.
+        tracking: the trackers that are to keep a record of its runs, each with its settings.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Workflow:
     source: str = ""
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
+    tracking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def at_site(workflow: Workflow, site: str) -> Workflow:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from hepflow.model.record import TELL
 from hepflow.model.task import Call, Outcome, Output, Resources, Task
 from hepflow.model.values import Value, Values
 from hepflow.model.workflow import (
@@ -39,9 +40,8 @@ RESULT: Final = "study"
 HERE: Final = "local"
 """The site where a study asks: a suggestion is a matter of milliseconds, not of a batch job."""
 
-ASK, TELL, PRUNE, CONCLUDE = (
-    f"hepflow_optuna.{name}"
-    for name in ("trials:ask", "trials:tell", "trials:prune", "results:conclude")
+ASK, PRUNE, CONCLUDE = (
+    f"hepflow_optuna.{name}" for name in ("trials:ask", "trials:prune", "results:conclude")
 )
 _LIGHT: Final = Resources(cpus=0.0)
 
