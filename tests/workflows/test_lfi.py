@@ -464,6 +464,17 @@ def test_a_list_of_observations_is_read_and_held_against_the_file(torch):
 
 
 @pytest.mark.slow
+def test_a_device_that_is_not_there_is_told(torch):
+    from hepflow_lfi.commands import choose_device
+
+    assert choose_device("cpu") == "cpu"
+    if not torch.cuda.is_available():
+        assert choose_device("auto") == "cpu"
+        with pytest.raises(UsageError, match="torch finds no 'cuda' here"):
+            choose_device("cuda")
+
+
+@pytest.mark.slow
 def test_more_samples_than_the_reference_has_are_drawn_where_that_is_exact(torch):
     from hepflow_lfi.judging import select_reference
 

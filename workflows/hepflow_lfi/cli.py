@@ -183,6 +183,12 @@ def _add_judge(verbs: Verbs) -> None:
         "--observations", metavar="LIST", help="such as 1,2,5-7, counted from 1 (default: all)"
     )
     verb.add_argument("--jobs", type=_positive, help="processes (default: CPUs granted to us)")
+    verb.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where classifiers are trained (default: an accelerator if there is one)",
+    )
     verb.add_argument("--seed", type=_whole, default=0, help="of the samples (default: 0)")
     verb.set_defaults(handler=_judge)
 
@@ -323,6 +329,7 @@ def _judge(options: argparse.Namespace) -> None:
             samples=options.samples,
             observations=options.observations,
             jobs=jobs,
+            device=options.device,
             seed=options.seed,
             started=_STARTED,
         ),

@@ -155,11 +155,13 @@ def judge(options: JudgeOptions, say: Say) -> Verdict:
     posterior = read_posterior(options.posterior)
     reference = read_reference(options.reference, posterior.problem, posterior.data_dim)
     observations = choose_observations(options.observations, len(reference.observations))
-    trial = Trial(observations, options.samples, min(options.jobs, len(observations)))
+    jobs = min(options.jobs, len(observations))
+    trial = Trial(observations, options.samples, jobs, choose_device(options.device))
     torch.set_num_threads(1)  # the other processors are busy scoring
     say(
         f"{posterior.problem.name}, {posterior.method_name}, {posterior.simulations} simulations: "
-        f"{trial.samples} samples a side, {len(observations)} observations, {trial.jobs} processes"
+        f"{trial.samples} samples a side, {len(observations)} observations, "
+        f"{trial.jobs} processes on {trial.device}"
     )
 
     def sample(observation: int) -> tuple[NDArray[np.float32], float]:
@@ -187,6 +189,15 @@ def judge(options: JudgeOptions, say: Say) -> Verdict:
     write_metrics(options.metrics, verdict, timings)
     say(_sum_up(verdict, options.metrics))
     return verdict
+
+
+def choose_device(named: str) -> str:
+    """Return torch's name of the device: for ``auto`` the accelerator if there is one."""
+    if named == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if named != "cpu" and not torch.cuda.is_available():
+        raise UsageError("--device", f"torch finds no {named!r} here", fix="choose auto or cpu")
+    return named
 
 
 def choose_observations(text: str | None, available: int) -> tuple[int, ...]:

@@ -43,5 +43,6 @@ class JudgeOptions:
     samples: int
     observations: str | None
     jobs: int
+    device: str
     seed: int
     started: float

@@ -68,6 +68,7 @@ def describe_verdict(verdict: Verdict, timings_s: Mapping[str, float]) -> dict[s
             for score in verdict.scores
         ],
         "jobs": verdict.trial.jobs,
+        "device": verdict.trial.device,
         "timings_s": {name: round(value, 2) for name, value in timings_s.items()},
         "versions": describe_versions(),
     }

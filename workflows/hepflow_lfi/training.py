@@ -79,6 +79,9 @@ def plan_training(method: Method, problem: Problem, data: Simulations) -> Traini
     scale = math.sqrt(REFERENCE_SIMULATIONS / simulations)
     epochs = min(max(round(plan.epochs * scale), 20), 2 * plan.epochs)
     batch = min(max(simulations // 10, 50), plan.batch)
+    if data.rounds > 1 and method.name == "NPE":
+        # Every example is seen with ten candidates: half the passes over larger batches suffice.
+        epochs, batch = epochs // 2, max(batch, plan.batch // 5)
     return replace(plan, epochs=epochs, batch=batch)
 
 
