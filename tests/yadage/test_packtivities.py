@@ -10,7 +10,7 @@ import pytest
 
 from hepflow import api
 from hepflow.model.task import FOLDER, INPUTS, Argv, Container, Output, Resources, Staged
-from hepflow.model.values import File
+from hepflow.model.values import File, Values
 from hepflow_yadage.documents import parse
 from hepflow_yadage.packtivities import INSIDE, fingerprint, task_of
 from hepflow_yadage.publishing import published
@@ -23,7 +23,7 @@ Left = Callable[[], dict[str, str]]
 
 IMAGED = "{environment_type: docker-encapsulated, image: lab/tool, imagetag: '1.2'}"
 HERE = "{environment_type: localproc-env}"
-PARAMETERS = {"out": "{workdir}/x", "n": 3, "files": [File("/data/a", "1" * 64), "b"]}
+PARAMETERS: Values = {"out": "{workdir}/x", "n": 3, "files": [File("/data/a", "1" * 64), "b"]}
 
 
 def packtivity(
