@@ -73,22 +73,23 @@ def yadage_page(
     """
     yield "### yadage: a scatter, start to exit"
     yield ""
-    yield "| elements | language | first file after, s | run, s | nodes/s |"
-    yield "|---:|---|---:|---:|---:|"
+    yield "| elements | language | first file after, s | run, s | nodes/s | CPU, s |"
+    yield "|---:|---|---:|---:|---:|---:|"
     for size in sizes:
-        found: dict[str, list[tuple[float, float]]] = {}
+        found: dict[str, list[tuple[float, float, float]]] = {}
         for turn in range(repeats):
             for language in LANGUAGES:
                 tell(f"yadage, {size}, {turn + 1} of {repeats}: {language}")
                 found.setdefault(language, []).append(_run(language, size, folder / "turn"))
         for language, times in found.items():
-            first, whole = (statistics.median(each) for each in zip(*times, strict=True))
-            yield f"| {size:,} | {language} | {first:.2f} | {whole:.1f} | {size / whole:,.0f} |"
+            first, whole, cpu = (statistics.median(each) for each in zip(*times, strict=True))
+            rate = size / whole
+            yield f"| {size:,} | {language} | {first:.2f} | {whole:.1f} | {rate:,.0f} | {cpu:.1f} |"
     yield ""
 
 
-def _run(language: str, size: int, folder: Path) -> tuple[float, float]:
-    """Seconds until the first node had made its file, and until all was done."""
+def _run(language: str, size: int, folder: Path) -> tuple[float, float, float]:
+    """Seconds until the first node had made its file, until all was done, and of work."""
     name, document = LANGUAGES[language]
     fresh(folder)
     (folder / name).write_text(json.dumps(document))
@@ -97,4 +98,4 @@ def _run(language: str, size: int, folder: Path) -> tuple[float, float]:
     cost = must_run([*hepflow_command(), "run", "--quiet", name, "inputs.json"], folder)
     first = min(path.stat().st_mtime for path in (folder / "results").rglob("*out.txt"))
     aside(folder)
-    return first - began, cost.wall_s
+    return first - began, cost.wall_s, cost.cpu_s

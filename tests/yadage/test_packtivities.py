@@ -112,7 +112,7 @@ def test_braces_of_no_folder_are_told() -> None:
 
 
 def test_the_same_work_has_the_same_fingerprint_wherever_its_files_are() -> None:
-    moved = {**PARAMETERS, "files": [File("/elsewhere/a", "1" * 64), "b"]}
+    moved: Values = {**PARAMETERS, "files": [File("/elsewhere/a", "1" * 64), "b"]}
     other = {**PARAMETERS, "n": 4}
     assert fingerprint(packtivity(), PARAMETERS) == fingerprint(packtivity(), moved)
     assert fingerprint(packtivity(), PARAMETERS) != fingerprint(packtivity(), other)

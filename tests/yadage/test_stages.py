@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepflow import api
+from hepflow.model.values import Value
 from hepflow_yadage.scheduling import nodes_of
 from hepflow_yadage.specs import Kind, Scheduler, Scope
 from hepflow_yadage.view import View
@@ -113,7 +114,7 @@ def test_a_jq_program_moves_pointers_and_never_sees_what_they_lead_to(run: Run, 
 
 
 def test_lists_are_selected_as_they_are_flattened_or_unwrapped() -> None:
-    nodes = [{"result": {"many": [1, 2], "deep": {"one": "x"}}, "workdir": None}] * 2
+    nodes: list[Value] = [{"result": {"many": [1, 2], "deep": {"one": "x"}}, "workdir": None}] * 2
     view = View({"a": nodes, "b": nodes[:1]}, {})
 
     def value(**selection: Any) -> Any:
