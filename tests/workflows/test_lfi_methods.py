@@ -162,7 +162,14 @@ def _infer(name: str, problem: Problem, data: Simulations, x):
     return posterior, draws
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+EVERYDAY = ("NPE", "NRE")  # the two ways to draw; the others repeat them with other networks
+
+
+def _mark(name: str):
+    return name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("name", [_mark(name) for name in METHODS])
 def test_each_method_learns_a_normal_posterior(name, rng):
     problem = Problem("normal", independent(2, Normal(0.0, 1.0)), number=9)
     data = _simulate(problem.prior.draw(2000, rng), rng)
@@ -173,6 +180,7 @@ def test_each_method_learns_a_normal_posterior(name, rng):
     assert draws.std(axis=0) == pytest.approx([math.sqrt(variance)] * 2, rel=0.2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["NPE", "NLE", "NRE"])
 def test_parameters_of_later_rounds_leave_the_posterior_as_it_is(name, rng):
     """Half of the parameters come from a density far from the prior: the loss must undo that."""
