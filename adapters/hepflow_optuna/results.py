@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
 from hepflow_optuna.definition import Data, Definition
-from hepflow_optuna.history import Memory
+from hepflow_optuna.history import NAME, Memory
 
 
-def conclude(study: Data, told: Sequence[Data], table: str, plots: str = "") -> dict[str, Any]:
-    """Finds the best trial, and writes the table and the plots.
+def conclude(
+    study: Data, told: Sequence[Data], table: str, storage: str, plots: str = ""
+) -> dict[str, Any]:
+    """Finds the best trial, and writes the table, the storage and the plots.
 
     Args:
         told: the results of all trials.
         table: the CSV file to write.
+        storage: the journal to write, for Optuna's own programs.
         plots: the PNG file to draw; empty for none.
 
     Returns:
@@ -34,10 +42,12 @@ def conclude(study: Data, told: Sequence[Data], table: str, plots: str = "") -> 
             " no number"
         )
     write_table(told, list(definition.distributions), table)
+    memory = Memory(definition, told)
+    write_storage(memory, storage)
     if plots:
         from hepflow_optuna.plots import draw
 
-        draw(Memory(definition, told).study, told, definition, plots)
+        draw(memory.study, told, definition, plots)
     sign = 1 if definition.direction == "minimize" else -1
     best = min(complete, key=lambda record: (sign * record["value"], record["number"]))
     states = [record["state"] for record in told]
@@ -48,6 +58,14 @@ def conclude(study: Data, told: Sequence[Data], table: str, plots: str = "") -> 
         "direction": definition.direction,
         "trials": {state: states.count(state) for state in ("complete", "pruned", "failed")},
     }
+
+
+def write_storage(memory: Memory, path: str) -> None:
+    """The study as a journal: ``optuna-dashboard FILE`` shows it, and ``load_study`` opens it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that journals are experimental
+        storage = JournalStorage(JournalFileBackend(path))
+        optuna.copy_study(from_study_name=NAME, from_storage=memory.storage, to_storage=storage)
 
 
 def write_table(told: Sequence[Data], parameters: Sequence[str], path: str) -> None:

@@ -248,7 +248,11 @@ class StudyTool:
         return _step(f"tell[{n}]", replace(call, measure=self.objective), feeds)
 
     def _best(self, told: Sequence[Ref]) -> Step:
-        outputs = [Output("best"), Output("table", "trials.csv")]
+        outputs = [
+            Output("best"),
+            Output("table", "trials.csv"),
+            Output("storage", "study.log"),
+        ]
         if self.plots:
             outputs.append(Output("plots", "study.png"))
         call = replace(self._call(CONCLUDE, ("told",)), products=Products(tuple(outputs), (), {}))
@@ -390,7 +394,7 @@ class OfBest:
         return values[f"trial[{best['trial']}].{self.port}"]
 
 
-FOUND: Final = ("best", "table", "plots")
+FOUND: Final = ("best", "table", "storage", "plots")
 
 
 @dataclass(frozen=True, slots=True)

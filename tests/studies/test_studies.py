@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def test_what_is_to_be_tried_first_is(lab: Lab) -> None:
     assert outputs["loss"] == 0.0
 
 
-@pytest.mark.parametrize("sampler", ["grid", "bruteforce"])
+@pytest.mark.parametrize("sampler", ["grid", pytest.param("bruteforce", marks=pytest.mark.long)])
 def test_a_sampler_that_goes_through_all_points_meets_each_once(lab: Lab, sampler: str) -> None:
     text = bowl(sampler, parallel=2).replace("high: 5.0", "high: 5.0, step: 5.0")
     lab.succeeded(text, trials=6)
@@ -203,6 +204,13 @@ def test_a_study_gives_the_outputs_of_its_best_trial_and_what_it_found(lab: Lab)
     assert [int(row["trial"]) for row in rows] == list(range(10))
     assert [float(row["value"]) for row in rows] == [record["value"] for record in records]
     assert outputs["study"]["plots"] is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        backend = optuna.storages.journal.JournalFileBackend(outputs["study"]["storage"].location)
+        journal = optuna.storages.JournalStorage(backend)
+        again = optuna.load_study(study_name="study", storage=journal)
+    assert again.best_trial.number == best["trial"]
+    assert [trial.value for trial in again.trials] == [record["value"] for record in records]
 
 
 def test_the_greatest_is_best_where_it_is_to_be_greatest(lab: Lab) -> None:
@@ -346,7 +354,7 @@ def test_a_study_is_not_exported(lab: Lab) -> None:
         api.export(workflow, "cwl")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_whose_head_is_killed_goes_on_where_it_was(lab: Lab, tmp_path: Path) -> None:
     ledger = lab.folder / "ledger"
     text = bowl("{name: tpe, n_startup_trials: 3}", parallel=2).replace("python: bowl:bowl",
