@@ -13,12 +13,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hepflow import inputs as taking
 from hepflow import plugins
+from hepflow.elsewhere import look_up
 from hepflow.engine import Policy, Scheduler
 from hepflow.model.errors import (
     ExecutionError,
@@ -66,7 +68,7 @@ __all__ = [
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
     "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
-    "outputs", "plan", "read_inputs", "resume", "retry", "run", "runs", "site", "sites", "starter",
+    "outputs", "plan", "read_inputs", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
 
@@ -221,22 +223,9 @@ def read_inputs(
     return taking.read_inputs(workflow, files, values, _elsewhere(project))
 
 
-def _complete(
-    workflow: Workflow, given: Mapping[str, Value], project: Project | None
-) -> dict[str, Value]:
-    """Inputs with the defaults filled in; raises as :func:`read_inputs`."""
-    return taking.complete(workflow, given, _elsewhere(project))
-
-
-def _elsewhere(project: Project | None) -> Callable[[From], Value]:
+def _elsewhere(project: Project | None = None) -> Callable[[From], Value]:
     """What finds the outputs of other runs."""
-
-    def look_up(source: From) -> Value:
-        from hepflow.elsewhere import look_up
-
-        return look_up(source, (project or Project.find()).store)
-
-    return look_up
+    return partial(look_up, project=(project or Project.find()).store)
 
 
 def validate(
@@ -262,7 +251,7 @@ def check(workflow: Workflow, inputs: Values) -> None:
     Raises:
         RecipeError: every fault found.
     """
-    _prepared(workflow, _complete(workflow, inputs, None))
+    _prepared(workflow, taking.complete(workflow, inputs, _elsewhere()))
 
 
 def starter(into: Path) -> Path:
@@ -304,7 +293,7 @@ def plan(
     """
     from hepflow.runner.preview import Preview
 
-    given = _prepared(workflow, _complete(workflow, inputs, project))
+    given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
     results = Results.of(project.store)
     try:
         wish = _wish(options, workflow)
@@ -345,7 +334,7 @@ def run(
         StoreError: the store or the results cannot be written.
         UnavailableError: there is no such site, or its executor is not installed.
     """
-    given = _complete(workflow, inputs, project)
+    given = taking.complete(workflow, inputs, _elsewhere(project))
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
     open_fleet(_wish(options, workflow), project.store.sites(0))
@@ -393,7 +382,7 @@ def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, o
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     stored = _known_inputs(workflow, decode(text, reader.root_of(project.store)))
-    given = _complete(workflow, stored, project)
+    given = taking.complete(workflow, stored, _elsewhere(project))
     return workflow, _prepared(workflow, given), stored_run
 
 
@@ -616,6 +605,13 @@ def tasks(
     return reader.tasks(project.store, reader.find_run(project.store, run).id, pattern, state)
 
 
+def reused(project: Project, run: int | None = None) -> tuple[TaskReport, ...]:
+    """The attempts of earlier runs that a run took its results from."""
+    names = reader.reused(project.store, reader.find_run(project.store, run).id)
+    found = reader.reports(project.store, sorted(set(names.values())))
+    return tuple(found[attempt] for attempt in sorted(found))
+
+
 def explain(project: Project, task: str, run: int | None = None) -> Explanation:
     """Why a task ran, was reused, waits or failed.
 
@@ -789,7 +785,9 @@ def _sample_attempts(workflow: Workflow | None, inputs: Values, project: Project
         results = Results.of(project.store)
         try:
             planner = Planner(results, Rules(reuse=False), reader.root_of(project.store))
-            named = first_tasks(workflow, _complete(workflow, inputs, project), planner)
+            named = first_tasks(
+                workflow, taking.complete(workflow, inputs, _elsewhere(project)), planner
+            )
         finally:
             results.close()
     work = project.store.work(0)

@@ -47,7 +47,10 @@ BUILTIN: Final = {
         "az": "hepflow_clouds.blobs:BlobBucket",
         "s3": "hepflow_clouds.s3:S3Bucket",
     },
-    VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
+    VERBS: {
+        "cwl-runner": "hepflow_cwl.runner.command:command",
+        "test": "hepflow_reana.checks.command:command",
+    },
 }
 
 
