@@ -608,8 +608,7 @@ def tasks(
 def reused(project: Project, run: int | None = None) -> tuple[TaskReport, ...]:
     """The attempts of earlier runs that a run took its results from."""
     names = reader.reused(project.store, reader.find_run(project.store, run).id)
-    found = reader.reports(project.store, sorted(set(names.values())))
-    return tuple(found[attempt] for attempt in sorted(found))
+    return tuple(reader.reports(project.store, sorted(set(names.values()))).values())
 
 
 def explain(project: Project, task: str, run: int | None = None) -> Explanation:
