@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from string import Formatter
 from typing import Any, Final
 
 from hepflow.model.errors import Place, Problem, RecipeError
@@ -132,6 +133,8 @@ class _Reading:
         scheduler = self._scheduler(said["scheduler"])
         if scheduler is None:
             return None
+        if scheduler.kind is not Kind.JQ:
+            self._check_words(name, scheduler.body, scheduler.parameters)
         ready, fulfilled = self._dependencies(said["dependencies"], record.at("dependencies"))
         needs = set(self._first_names(ready, record.at("dependencies")))
         for expression in (*fulfilled, *scheduler.parameters.values()):
@@ -365,7 +368,32 @@ class _Reading:
         for key in ("image", "imagetag", "resources"):
             around.pop(key, None)
         text = json.dumps([process, around, publisher], sort_keys=True, default=str)
-        return Packtivity(process, environment, publisher, text, record.place)
+        said_process = said["process"]
+        key = next((key for key in ("cmd", "script") if key in (process or {})), "")
+        place = said_process.at(key) if key else record.place
+        return Packtivity(process, environment, publisher, text, place)
+
+    def _check_words(self, stage: str, body: Body, parameters: Mapping[str, JSON]) -> None:
+        """Look for words in braces that stand for no parameter."""
+        if isinstance(body, tuple):
+            for case in body:
+                self._check_words(stage, case.body, parameters)
+        if not isinstance(body, Packtivity) or body.process is None:
+            return
+        text = body.process.get("cmd", body.process.get("script"))
+        escape = "'{{' and '}}' are braces that are meant as such"
+        try:
+            fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+        except ValueError as error:
+            self._fault(body.place, f"its braces do not match: {error}", escape)
+            return
+        for field in dict.fromkeys(fields):
+            word = re.split(r"[.\[]", field, maxsplit=1)[0]
+            if word not in parameters:
+                near = get_close_matches(word, parameters, n=1)
+                fix = f"did you mean '{near[0]}'?" if near else escape
+                what = f"'{{{word}}}' stands for no parameter of stage '{stage}'"
+                self._fault(body.place, what, fix)
 
     def _check_scripts(self, publisher: Record, environment: Record | None) -> None:
         script = publisher.get("script")

@@ -21,7 +21,9 @@ def may_begin(stage: Stage, view: View) -> bool:
     """
     if not all(view.matches(path) for path in stage.ready):
         return False
-    return all(evaluated(expression, view) for expression in stage.fulfilled)
+    values = [view.taken(evaluated(expression, view), {}) for expression in stage.fulfilled]
+    # As in jq zero and an empty text are true; what selects nothing is not.
+    return all(value not in (None, [], {}) and value is not False for value in values)
 
 
 def evaluated(expression: JSON, view: View) -> JSON:

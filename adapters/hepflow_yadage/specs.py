@@ -31,6 +31,7 @@ class Packtivity:
     Args:
         process, environment: ``None`` where nothing runs.
         text: all of it as canonical JSON, without the image: what the work *is*.
+        place: of its command; of all of it where there is none.
     """
 
     process: Mapping[str, JSON] | None
