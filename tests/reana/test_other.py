@@ -130,3 +130,33 @@ def test_a_yadage_workflow_finds_its_files_in_the_workspace_and_its_promise_in_a
     assert run("reana-yadage.yaml").succeeded
     text = (analysis / "published/greetings.txt").read_text()
     assert text == "Good day Ada.\nGood day Emmy.\n"
+
+
+# --- the other way round --------------------------------------------------------------------------
+
+RECIPE = """\
+hepflow: v1
+name: shout
+inputs: {people: {default: [Lise, Marie]}}
+steps:
+  list:
+    scatter: {person: inputs.people}
+    command: "echo {{ person }} > {{ outputs.names }}"
+    outputs: {names: names.txt}
+  greet:
+    scatter: {data_names_txt: list.names}
+    uses: reana.yaml
+  shout:
+    inputs: {texts: greet.results_greetings_txt}
+    command: "cat {{ inputs.texts }} | grep day | tr a-z A-Z > {{ outputs.loud }}"
+    outputs: {loud: loud.txt}
+outputs: {loud: shout.loud}
+"""
+
+
+def test_an_analysis_is_a_step_of_a_recipe_scattered_over_its_files(
+    analysis: Path, run: Run
+) -> None:
+    (analysis / "shout.yaml").write_text(RECIPE)
+    assert run("shout.yaml").succeeded
+    assert (analysis / "published/loud.txt").read_text() == "GOOD DAY LISE.\nGOOD DAY MARIE.\n"
