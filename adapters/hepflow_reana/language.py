@@ -61,7 +61,7 @@ class ReanaLanguage:
 
         if options.profiles or options.target:
             raise RecipeError.of(
-                "HF261", "a reana.yaml has neither profiles nor parts", where=str(path),
+                "HF283", "a reana.yaml has neither profiles nor parts", where=str(path),
                 fix="give values as inputs: name=value",
             )  # fmt: skip
         document = read_document(path)

@@ -106,7 +106,7 @@ def test_a_scenario_about_another_outcome_or_another_engine_is_skipped(
 
 
 def test_a_sentence_that_nobody_knows_is_told_where_it_stands(tmp_path: Path, facts: Facts) -> None:
-    with pytest.raises(RecipeError, match=r"f\.feature:3:5.*HF263.*the moon should be full"):
+    with pytest.raises(RecipeError, match=r"f\.feature:3:5.*HF285.*the moon should be full"):
         verdict(tmp_path, facts, "Then the moon should be full")
 
 

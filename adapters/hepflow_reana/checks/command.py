@@ -94,7 +94,7 @@ def judge(scenario: Scenario, facts: Facts) -> Verdict:
             return Verdict(scenario.feature, scenario.name, "failed", str(clause.place), why)
         except KeyError:
             what = f"nobody knows what this means: {clause.text}"
-            raise RecipeError(Problem(clause.place, "HF263", what)) from None
+            raise RecipeError(Problem(clause.place, "HF285", what)) from None
     return Verdict(scenario.feature, scenario.name, "passed")
 
 

@@ -65,7 +65,7 @@ def read_feature(path: Path) -> list[Scenario]:
 
 def _fault(path: Path, error: Any) -> Problem:
     place = Place(str(path), error.location["line"], error.location.get("column", 1))
-    return Problem(place, "HF262", f"not Gherkin: {str(error).partition(': ')[2] or error}")
+    return Problem(place, "HF284", f"not Gherkin: {str(error).partition(': ')[2] or error}")
 
 
 def _text(step: Any) -> str:
