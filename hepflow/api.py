@@ -13,12 +13,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hepflow import inputs as taking
 from hepflow import plugins
+from hepflow.elsewhere import look_up
 from hepflow.engine import Policy, Scheduler
 from hepflow.model.errors import (
     ExecutionError,
@@ -67,7 +69,7 @@ __all__ = [
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
     "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
-    "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "run", "runs", "site", "sites", "starter",
+    "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
 
@@ -228,22 +230,9 @@ def read_inputs(
     return taking.read_inputs(workflow, files, values, _elsewhere(project))
 
 
-def _complete(
-    workflow: Workflow, given: Mapping[str, Value], project: Project | None
-) -> dict[str, Value]:
-    """Inputs with the defaults filled in; raises as :func:`read_inputs`."""
-    return taking.complete(workflow, given, _elsewhere(project))
-
-
-def _elsewhere(project: Project | None) -> Callable[[From], Value]:
+def _elsewhere(project: Project | None = None) -> Callable[[From], Value]:
     """What finds the outputs of other runs."""
-
-    def look_up(source: From) -> Value:
-        from hepflow.elsewhere import look_up
-
-        return look_up(source, (project or Project.find()).store)
-
-    return look_up
+    return partial(look_up, project=(project or Project.find()).store)
 
 
 def validate(
@@ -269,7 +258,7 @@ def check(workflow: Workflow, inputs: Values) -> None:
     Raises:
         RecipeError: every fault found.
     """
-    _prepared(workflow, _complete(workflow, inputs, None))
+    _prepared(workflow, taking.complete(workflow, inputs, _elsewhere()))
 
 
 def starter(into: Path) -> Path:
@@ -311,7 +300,7 @@ def plan(
     """
     from hepflow.runner.preview import Preview
 
-    given = _prepared(workflow, _complete(workflow, inputs, project))
+    given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
     results = Results.of(project.store)
     try:
         wish = _wish(options, workflow)
@@ -352,7 +341,7 @@ def run(
         StoreError: the store or the results cannot be written.
         UnavailableError: there is no such site, or its executor is not installed.
     """
-    given = _complete(workflow, inputs, project)
+    given = taking.complete(workflow, inputs, _elsewhere(project))
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
     open_fleet(_wish(options, workflow), project.store.sites(0))
@@ -402,7 +391,7 @@ def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, o
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
     stored = _known_inputs(workflow, decode(text, reader.root_of(project.store)))
-    given = _complete(workflow, stored, project)
+    given = taking.complete(workflow, stored, _elsewhere(project))
     return workflow, _prepared(workflow, given), stored_run
 
 
@@ -627,6 +616,12 @@ def tasks(
 ) -> tuple[TaskReport, ...]:
     """Attempts of a run, by task name, step or shell pattern."""
     return reader.tasks(project.store, reader.find_run(project.store, run).id, pattern, state)
+
+
+def reused(project: Project, run: int | None = None) -> tuple[TaskReport, ...]:
+    """The attempts of earlier runs that a run took its results from."""
+    names = reader.reused(project.store, reader.find_run(project.store, run).id)
+    return tuple(reader.reports(project.store, sorted(set(names.values()))).values())
 
 
 def explain(project: Project, task: str, run: int | None = None) -> Explanation:

@@ -49,7 +49,10 @@ BUILTIN: Final = {
         "s3": "hepflow_clouds.s3:S3Bucket",
     },
     TRACKERS: {"mlflow": "hepflow_mlflow:MlflowTracker"},
-    VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
+    VERBS: {
+        "cwl-runner": "hepflow_cwl.runner.command:command",
+        "test": "hepflow_reana.checks.command:command",
+    },
 }
 
 

@@ -20,7 +20,7 @@ from hepflow.model.errors import Place, Problem, RecipeError, UnavailableError
 Keys: TypeAlias = tuple[str | int, ...]
 """Where a piece is: the keys and positions that lead to it."""
 
-UNREADABLE, MALFORMED, INVALID = "HF100", "HF101", "HF260"
+UNREADABLE, MALFORMED, INVALID = "HF100", "HF101", "HF282"
 
 _EXPECTED: Final = {
     "object": "names with values", "array": "a list", "string": "a text", "integer": "a whole number",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hepflow.model.task import Resources
 
@@ -130,6 +130,11 @@ class BadHint(ValueError):
         self.name = name
 
 
-def ignored(step: Mapping[str, object]) -> Iterator[str]:
-    """The hints of a step that have no meaning here."""
-    return (name for name in IGNORED if step.get(name))
+def left_out(data: Mapping[str, Any]) -> list[str]:
+    """What an analysis asks for that has no meaning here, by the names in its file."""
+    workflow = data["workflow"]
+    steps = (workflow.get("specification") or {}).get("steps") or ()
+    found = {name for step in steps for name in IGNORED if step.get(name)}
+    found |= {f"workflow.resources.{name}" for name in workflow.get("resources") or ()}
+    found |= {f"workspace.{name}" for name in data.get("workspace") or ()}
+    return sorted(found)

@@ -71,7 +71,7 @@ def interface_of(document: Document) -> Interface:
     }
     taken = {*parameters, WORKSPACE}
     brought = tuple(_entries(_outermost(given), taken))
-    outputs = tuple(_entries(_paths(promised), taken))
+    outputs = tuple(_entries(_paths(promised), {WORKSPACE}))
     ports = [
         Port(name, default=value, place=document.places[("inputs", "parameters", name)])
         for name, value in parameters.items()

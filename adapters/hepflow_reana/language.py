@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hepflow.model.errors import RecipeError, UnavailableError
 from hepflow.model.protocols import Loader, LoadOptions
 from hepflow.model.workflow import Workflow
+
+if TYPE_CHECKING:
+    from hepflow_reana.document import Document
 
 LOOK_BYTES: Final = 8192
 
@@ -53,20 +57,28 @@ class ReanaLanguage:
             UnavailableError: a library is not installed, or the workflow's language.
         """
         from hepflow_reana.document import read_document
-        from hepflow_reana.interface import interface_of
-        from hepflow_reana.serial import serial_workflow
+        from hepflow_reana.hints import left_out
 
         if options.profiles or options.target:
             raise RecipeError.of(
-                "HF261", "a reana.yaml has neither profiles nor parts", where=str(path),
+                "HF283", "a reana.yaml has neither profiles nor parts", where=str(path),
                 fix="give values as inputs: name=value",
             )  # fmt: skip
         document = read_document(path)
-        interface = interface_of(document)
-        if document.data["workflow"]["type"] == "serial":
-            return serial_workflow(document, interface, path.stem)
-        if self._load_other is None:
-            raise UnavailableError.of("HF401", "no other language is installed", where=str(path))
-        from hepflow_reana.other import other_workflow
+        workflow = self._workflow(document, options)
+        unused = left_out(document.data)
+        note = f"not used here, because the site decides: {', '.join(unused)}" if unused else ""
+        return replace(workflow, doc="\n".join(filter(None, [workflow.doc, note])))
 
-        return other_workflow(document, interface, path.stem, options, self._load_other)
+    def _workflow(self, document: Document, options: LoadOptions) -> Workflow:
+        from hepflow_reana.interface import interface_of
+        from hepflow_reana.other import other_workflow
+        from hepflow_reana.serial import serial_workflow
+
+        name, interface = document.path.stem, interface_of(document)
+        if document.data["workflow"]["type"] == "serial":
+            return serial_workflow(document, interface, name)
+        if self._load_other is None:
+            what = "no other language is installed"
+            raise UnavailableError.of("HF401", what, where=str(document.path))
+        return other_workflow(document, interface, name, options, self._load_other)

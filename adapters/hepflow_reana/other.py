@@ -6,24 +6,23 @@ among the outputs of the workflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
 
 from hepflow.model.errors import Problem, RecipeError
 from hepflow.model.protocols import Loader, LoadOptions
 from hepflow.model.types import as_type
-from hepflow.model.values import Directory, File, Value, Values, files_in, from_json
+from hepflow.model.values import Value, Values
 from hepflow.model.workflow import Binding, Port, Ref, Step, Workflow
-from hepflow_reana.document import INVALID, Document, Keys
-from hepflow_reana.interface import Entry, Interface, nearest
+from hepflow_reana.document import Document, Keys
+from hepflow_reana.interface import Interface, as_name, nearest
+from hepflow_reana.parameters import parameters_of
+from hepflow_reana.promises import Promised
 
-YADAGE: Final = "yadage"
-FILE_OF_PARAMETERS: Final = "input"
-"""The parameter that names a file of parameters: CWL's job object, Snakemake's configuration."""
+YADAGE, SNAKEMAKE = "yadage", "snakemake"
+CONFIG, FILES = "config", "files"
+"""Inputs of a Snakefile: its configuration, and files by their paths in the working directory."""
 
 
 def other_workflow(
@@ -37,27 +36,20 @@ def other_workflow(
     Raises:
         RecipeError: the workflow's own faults; or a parameter that it has no input for.
     """
-    section = document.data["workflow"]
-    if "file" not in section:
-        what = f"a workflow of type {section['type']} is named by 'file'"
-        raise RecipeError(document.problem(("workflow", "specification"), what))
+    kind = str(document.data["workflow"]["type"])
     folder = document.path.absolute().parent
-    target = folder / section["file"].partition("#")[0]
-    if not target.is_file():
-        where: Keys = ("workflow", "file")
-        raise RecipeError(document.problem(where, f"there is no file {section['file']}"))
-    kind = str(section["type"])
     settings = {**_settings(document, kind, folder), **options.settings}
-    inner = load(folder / section["file"], LoadOptions(settings=settings))
-    given = _parameters(document, interface, folder)
-    inputs = _ports(document, inner, given)
-    step = Step(
-        kind,
-        inner,
-        {port.name: Binding((Ref("", port.name),)) for port in inputs},
-        tuple(Port(port) for port in inner.outputs),
-        place=document.places[("workflow",)],
-    )
+    inner = load(folder / _file(document, folder), LoadOptions(settings=settings))
+    if kind == SNAKEMAKE:
+        inputs, bindings = _as_configuration(interface, parameters_of(document, interface, folder))
+    else:
+        given = interface.parameters
+        if kind != YADAGE:
+            given = parameters_of(document, interface, folder)
+        inputs = _ports(document, inner, given)
+        bindings = {port.name: Binding((Ref("", port.name),)) for port in inputs}
+    left = tuple(Port(port) for port in inner.outputs)
+    step = Step(kind, inner, bindings, left, place=document.places[("workflow",)])
     return Workflow(
         name,
         inputs,
@@ -70,6 +62,19 @@ def other_workflow(
     )
 
 
+def _file(document: Document, folder: Path) -> str:
+    """The workflow's file, relative to the analysis, perhaps with the part of it."""
+    section = document.data["workflow"]
+    if "file" not in section:
+        what = f"a workflow of type {section['type']} is named by 'file'"
+        raise RecipeError(document.problem(("workflow", "specification"), what))
+    name: str = section["file"]
+    if not (folder / name.partition("#")[0]).is_file():
+        where: Keys = ("workflow", "file")
+        raise RecipeError(document.problem(where, f"there is no file {name}"))
+    return name
+
+
 def _settings(document: Document, kind: str, folder: Path) -> Mapping[str, str]:
     """What the language of a workflow has to know of the file."""
     if kind != YADAGE:
@@ -77,48 +82,6 @@ def _settings(document: Document, kind: str, folder: Path) -> Mapping[str, str]:
     given = (document.data.get("inputs") or {}).get("options") or {}
     toplevel = {"toplevel": str(folder / given["toplevel"])} if "toplevel" in given else {}
     return {"initdir": str(folder), **toplevel}
-
-
-def _parameters(document: Document, interface: Interface, folder: Path) -> Mapping[str, Value]:
-    """The parameters, and those in the file that one of them names."""
-    section = document.data["workflow"]
-    if section["type"] == YADAGE:
-        return interface.parameters
-    own = {key: value for key, value in interface.parameters.items() if key != FILE_OF_PARAMETERS}
-    where: Keys = ("inputs", "parameters", FILE_OF_PARAMETERS)
-    named = interface.parameters.get(FILE_OF_PARAMETERS)
-    if "parameters" in section:
-        where, named = ("workflow", "parameters", "file"), section["parameters"]["file"]
-    if named is None:
-        return {name: _in_workspace(value, folder) for name, value in own.items()}
-    found = {**_file_of_parameters(document, where, folder / str(named)), **own}
-    return {name: _in_workspace(value, folder) for name, value in found.items()}
-
-
-def _file_of_parameters(document: Document, where: Keys, path: Path) -> Mapping[str, Value]:
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        problem = document.problem(where, f"the file of parameters cannot be read: {error}")
-        raise RecipeError(problem) from error
-    except yaml.YAMLError as error:
-        raise RecipeError.of(INVALID, f"not valid YAML: {error}", where=str(path)) from error
-    if not isinstance(data, dict):
-        raise RecipeError.of(INVALID, "it does not hold names with values", where=str(path))
-    return {str(name): from_json(value) for name, value in data.items()}
-
-
-def _in_workspace(value: Value, folder: Path) -> Value:
-    """A value whose relative files are those beside the `reana.yaml`, wherever it was written."""
-    if isinstance(value, File | Directory):
-        location = value.location
-        here = location if "://" in location or not location else str(folder / location)
-        return replace(value, location=here)
-    if isinstance(value, Mapping):
-        return {key: _in_workspace(item, folder) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_in_workspace(item, folder) for item in value]
-    return value
 
 
 def _ports(document: Document, inner: Workflow, given: Mapping[str, Value]) -> tuple[Port, ...]:
@@ -137,6 +100,49 @@ def _ports(document: Document, inner: Workflow, given: Mapping[str, Value]) -> t
     )
 
 
+# --- a Snakefile's inputs -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """An expression: values of several ports as one record.
+
+    Args:
+        ports: by the names they have in it.
+    """
+
+    ports: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.ports.values())
+
+    def evaluate(self, values: Values) -> Value:
+        return {name: values[port] for name, port in self.ports.items()}
+
+
+def _as_configuration(
+    interface: Interface, given: Mapping[str, Value]
+) -> tuple[tuple[Port, ...], dict[str, Binding]]:
+    """Parameters as a Snakefile's configuration, the files of the analysis as its working directory."""
+    taken = set(given)
+    inputs = [Port(name, default=value) for name, value in given.items()]
+    bindings: dict[str, Binding] = {}
+    config = {name: f"{CONFIG}.{name}" for name in given}
+    files: dict[str, str] = {}
+    for name, port in config.items():
+        bindings[port] = Binding((Ref("", name),))
+    brought = {port.name: port for port in interface.inputs}
+    for entry in interface.brought:
+        own = replace(brought[entry.port], name=as_name(entry.port, taken))
+        inputs.append(own)
+        files[entry.path] = f"{FILES}.{own.name}"
+        bindings[files[entry.path]] = Binding((Ref("", own.name),))
+    bindings[CONFIG] = Binding(expression=Gathered(config))
+    bindings[FILES] = Binding(expression=Gathered(files))
+    return tuple(inputs), bindings
+
+
 # --- what it promises -----------------------------------------------------------------------------
 
 
@@ -150,68 +156,3 @@ def _outputs(kind: str, inner: Workflow, interface: Interface) -> dict[str, Bind
         entry.port: Binding(sources, expression=Promised(entry, names))
         for entry in interface.outputs
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Promised:
-    """Finds a promised file among the outputs of a workflow: in a directory of theirs if its path leads
-    there, else the one whose path agrees from its end.
-
-    Args:
-        names: the outputs, as an expression sees them.
-    """
-
-    entry: Entry
-    names: tuple[str, ...]
-
-    def evaluate(self, values: Values) -> Value:
-        """The file.
-
-        Raises:
-            ValueError: there is none of that name, or several that fit equally well.
-        """
-        kind = Directory if self.entry.directory else File
-        every = list(files_in([values[name] for name in self.names]))
-        first, *rest = self.entry.path.split("/")
-        for item in every if rest else ():
-            if isinstance(item, Directory) and item.name == first:
-                inside = _inside(item, rest, kind)
-                if inside is not None:
-                    return inside
-        there = [item for item in every if isinstance(item, kind)]
-        best = max((self._agreement(item) for item in there), default=0)
-        found = {item.location: item for item in there if best and self._agreement(item) == best}
-        if len(found) == 1:
-            return next(iter(found.values()))
-        what = f"the promised '{self.entry.path}'"
-        if found:
-            raise ValueError(f"{what} may be any of {', '.join(sorted(found))}")
-        names = ", ".join(sorted({item.name for item in there})) or "none"
-        raise ValueError(f"{what} is not among the outputs of the workflow: {names}")
-
-    def _agreement(self, item: File | Directory) -> int:
-        """How many parts of the paths are the same, from their ends."""
-        ours = self.entry.path.split("/")
-        theirs = [*item.location.rstrip("/").split("/")[:-1], item.name]
-        count = 0
-        for one, other in zip(reversed(ours), reversed(theirs), strict=False):
-            if one != other:
-                break
-            count += 1
-        return count
-
-
-def _inside(
-    directory: Directory, parts: Sequence[str], kind: type[File] | type[Directory]
-) -> File | Directory | None:
-    """What stands at a path below a directory, if that is of the wanted kind."""
-    if directory.listing is None:
-        path = Path(directory.location, *parts)
-        is_there = path.is_dir() if kind is Directory else path.is_file()
-        return kind(str(path)) if is_there else None
-    for item in directory.listing:
-        if item.name == parts[0]:
-            if len(parts) == 1:
-                return item if isinstance(item, kind) else None
-            return _inside(item, parts[1:], kind) if isinstance(item, Directory) else None
-    return None

@@ -21,7 +21,7 @@ from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Values, canonical
 from hepflow.model.workflow import Binding, PlanContext, Port, Ref, Step, Workflow
 from hepflow_reana.document import Document, Keys
-from hepflow_reana.hints import BadHint, ignored, resources_of
+from hepflow_reana.hints import BadHint, resources_of
 from hepflow_reana.interface import WORKSPACE, Entry, Interface, as_name, nearest
 
 STEPS: Final[Keys] = ("workflow", "specification", "steps")
@@ -107,13 +107,11 @@ def serial_workflow(document: Document, interface: Interface, name: str) -> Work
     made = tuple(_steps(document, steps, interface))
     last = made[-1].name
     ports = [entry.port for entry in interface.outputs] or [WORKSPACE]
-    left_out = sorted({hint for step in steps for hint in ignored(step)})
     return Workflow(
         name,
         interface.inputs,
         made,
         {port: Binding((Ref(last, port),)) for port in ports},
-        doc=f"not used here, because the site decides: {', '.join(left_out)}" if left_out else "",
         source=str(document.path),
     )
 

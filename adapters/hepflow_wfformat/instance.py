@@ -7,7 +7,7 @@ in `workflow.execution`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -174,7 +174,7 @@ class _Reading:
         self._problems.append(Problem(Place(self._file), INVALID, what))
 
 
-def children_of(tasks: Any) -> dict[str, list[str]]:
+def children_of(tasks: Collection[Recorded]) -> dict[str, list[str]]:
     """Which tasks waited for each."""
     found: dict[str, list[str]] = {task.id: [] for task in tasks}
     for task in tasks:

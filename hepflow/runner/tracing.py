@@ -10,6 +10,7 @@ from hepflow.engine import Policy, Scheduler
 from hepflow.model.errors import UsageError
 from hepflow.model.events import Answered, Conclude, Event, Plan, Planned, Unplannable
 from hepflow.model.protocols import Done, RunExporter
+from hepflow.model.task import Usage
 from hepflow.model.values import Values
 from hepflow.model.workflow import Workflow
 from hepflow.runner.planner import Planner, Rules
@@ -72,13 +73,14 @@ def _with_measurements(
     Args:
         attempts: the ids of their attempts.
     """
-    known = reader.measured(place, attempts)
+    known = reader.reports(place, attempts)
     needed = links(workflow)
     found = []
     for task, attempt in zip(done, attempts, strict=True):
-        usage, where = known[attempt]
+        report = known[attempt]
+        usage = Usage(report.started, report.wall_s, report.cpu_s, report.peak_bytes)
         after = needed.get(step_of(task.name), ())
-        found.append(task._replace(usage=usage, where=where, after=after))
+        found.append(task._replace(usage=usage, where=report.where, after=after))
     return found
 
 

@@ -15,7 +15,6 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from hepflow.model.errors import UsageError
-from hepflow.model.task import Usage
 from hepflow.model.values import Value
 from hepflow.store.codec import decode
 from hepflow.store.database import Place, connect, errors_in_words, is_alive
@@ -216,20 +215,17 @@ def tasks(
         return tuple(_report(place, row) for row in rows if _matches(row[1], row[2], pattern))
 
 
-def measured(place: Place, attempts: Sequence[int]) -> dict[int, tuple[Usage, str]]:
-    """What attempts used, and where they ran, by their ids."""
-    found: dict[int, tuple[Usage, str]] = {}
+def reports(place: Place, attempts: Sequence[int]) -> dict[int, TaskReport]:
+    """Attempts by their ids, of whatever runs."""
+    found: dict[int, TaskReport] = {}
     with reading(place) as database:
         for first in range(0, len(attempts), AT_ONCE):
             some = attempts[first : first + AT_ONCE]
             marks = ",".join("?" * len(some))
-            rows = database.execute(
-                "SELECT id, place, started, wall, cpu, peak, gpu, gpu_peak FROM attempt"
-                f" WHERE id IN ({marks})",
-                some,
-            )
-            for number, where, *used in rows:
-                found[number] = Usage(*(value or 0 for value in used)), where or ""
+            for row in database.execute(
+                f"SELECT {_REPORT} FROM attempt WHERE id IN ({marks})", some
+            ):
+                found[row[0]] = _report(place, row)
     return found
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hepflow import api
+from hepflow.model.protocols import LoadOptions
+from hepflow.model.task import Outcome, Task
+from hepflow.model.values import Directory, File, Values
+from hepflow.model.workflow import Binding, PlanContext, Planning, Port, Ref, Step, Workflow
+from hepflow_reana import ReanaLanguage
 from tests.reana.conftest import Run
 
 TOOL = """\
@@ -130,3 +136,91 @@ def test_a_yadage_workflow_finds_its_files_in_the_workspace_and_its_promise_in_a
     assert run("reana-yadage.yaml").succeeded
     text = (analysis / "published/greetings.txt").read_text()
     assert text == "Good day Ada.\nGood day Emmy.\n"
+
+
+# --- the other way round --------------------------------------------------------------------------
+
+RECIPE = """\
+hepflow: v1
+name: shout
+inputs: {people: {default: [Lise, Marie]}}
+steps:
+  list:
+    scatter: {person: inputs.people}
+    command: "echo {{ person }} > {{ outputs.names }}"
+    outputs: {names: names.txt}
+  greet:
+    scatter: {data_names_txt: list.names}
+    uses: reana.yaml
+  shout:
+    inputs: {texts: greet.results_greetings_txt}
+    command: "cat {{ inputs.texts }} | grep day | tr a-z A-Z > {{ outputs.loud }}"
+    outputs: {loud: loud.txt}
+outputs: {loud: shout.loud}
+"""
+
+
+def test_an_analysis_is_a_step_of_a_recipe_scattered_over_its_files(
+    analysis: Path, run: Run
+) -> None:
+    (analysis / "shout.yaml").write_text(RECIPE)
+    assert run("shout.yaml").succeeded
+    assert (analysis / "published/loud.txt").read_text() == "GOOD DAY LISE.\nGOOD DAY MARIE.\n"
+
+
+# --- Snakemake ------------------------------------------------------------------------------------
+
+
+class Copy:
+    """Stands for a Snakefile: tells its configuration, and gives back its working directory."""
+
+    def fingerprint(self, inputs: Values) -> str:
+        return ""
+
+    def plan(self, inputs: Values, context: PlanContext) -> Planning:
+        files = inputs["files"]
+        assert isinstance(files, dict)
+        listing = tuple(replace(item, basename=path) for path, item in files.items())
+        return {
+            "folder": Directory("", basename="made", listing=listing),
+            "config": inputs["config"],
+        }
+
+    def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
+        raise AssertionError("there is no task")
+
+
+def test_a_snakefile_gets_parameters_as_configuration_and_the_files_in_its_folder(
+    analysis: Path,
+) -> None:
+    (analysis / "Snakefile").touch()
+    (analysis / "config.yaml").write_text("size: 3\nnames: data/names.txt\n")
+    (analysis / "names.txt").write_text("Ada\n")
+    (analysis / "reana-snakemake.yaml").write_text(
+        "inputs: {files: [names.txt], parameters: {input: config.yaml, size: 4}}\n"
+        "workflow: {type: snakemake, file: Snakefile}\n"
+        "outputs: {files: [names.txt]}\n"
+    )
+    ports = (Port("folder"), Port("config"))
+    feeds = {name: Binding((Ref("", name),)) for name in ("config", "files")}
+    inner = Workflow(
+        "Snakefile",
+        (Port("config"), Port("files")),
+        (Step("snakemake", Copy(), feeds, ports),),
+        {port.name: Binding((Ref("snakemake", port.name),)) for port in ports},
+    )
+    language = ReanaLanguage(lambda path, options: inner)
+    workflow = language.load(analysis / "reana-snakemake.yaml", LoadOptions())
+    defaults = {port.name: port.default for port in workflow.inputs}
+    assert defaults == {
+        "size": 4, "names": "data/names.txt", "names_txt": File(str(analysis / "names.txt")),
+    }  # fmt: skip
+    every = {port.name: Binding((Ref("snakemake", port.name),)) for port in ports}
+    told = replace(workflow, outputs={**workflow.outputs, **every})
+    result = api.run(told, {"size": 5}, project=api.Project(analysis))
+    assert result.succeeded, result.run.message
+    outputs = result.outputs
+    assert outputs["config"] == {"size": 5, "names": "data/names.txt"}
+    promised = outputs["names_txt"]
+    assert isinstance(promised, File)
+    assert Path(promised.location).read_text() == "Ada\n"

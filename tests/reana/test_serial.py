@@ -156,11 +156,15 @@ def test_a_step_runs_in_its_environment(analysis: Path) -> None:
     assert planned(analysis, "").container == Container("docker.io/library/python:3.12-slim")
 
 
-def test_hints_that_the_site_decides_on_are_told(analysis: Path) -> None:
+def test_what_the_site_decides_on_is_told(analysis: Path) -> None:
     rewrite(
         analysis,
         "        kubernetes_memory_limit: 256Mi\n",
         "        kerberos: true\n        compute_backend: slurmcern\n",
     )
+    with (analysis / "reana.yaml").open("a") as file:
+        file.write("workspace: {root_path: /data}\n")
     doc = api.load(analysis / "reana.yaml").doc
-    assert doc == "not used here, because the site decides: compute_backend, kerberos"
+    assert doc == (
+        "not used here, because the site decides: compute_backend, kerberos, workspace.root_path"
+    )

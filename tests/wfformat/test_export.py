@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from hepflow import api
-from hepflow_wfformat.instance import read_instance
+from hepflow_wfformat.instance import figures_of, read_instance
+from tests.wfformat.conftest import FIGURES
 
 RECIPE = """\
 hepflow: v1
@@ -136,3 +139,15 @@ def test_the_schema_of_wfcommons_takes_what_is_written(exported: dict[str, Any])
     if not found:
         pytest.skip("not installed: wfcommons, which has the schema")
     jsonschema.validate(exported, json.loads(found[0].read_text()))
+
+
+def test_a_replay_written_down_has_the_graph_of_what_it_replayed(
+    recorded: Callable[[str], Path],
+) -> None:
+    path = recorded("montage-chameleon-dss-05d-001")
+    workflow, project = api.load(path), api.Project(path.parent)
+    values = api.read_inputs(workflow, values={"replay": "0"})
+    assert api.run(workflow, values, project=project).succeeded
+    api.export_run(project, 1, "wfformat", path.parent / "out")
+    again = figures_of(read_instance(path.parent / "out/instance.json"))
+    assert replace(again, critical_s=559.8, total_s=5585.8) == FIGURES[path.stem]
