@@ -24,6 +24,7 @@ BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "snakemake": "hepflow_snakemake:SnakemakeLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",

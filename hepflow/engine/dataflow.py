@@ -36,6 +36,8 @@ class Dataflow:
         planning: values may be unknown; what is computed from them is unknown as well.
     """
 
+    expects_more = False  # what will come is known from what is there
+
     def __init__(self, workflow: Workflow, inputs: Values, *, planning: bool = False) -> None:
         self._binder = Binder(planning=planning)
         self.runs: dict[int, StepRun] = {}

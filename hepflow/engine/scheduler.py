@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hepflow.engine.dataflow import Dataflow
+from hepflow.engine.feed import Feed
+from hepflow.engine.flow import Flow, Opened
 from hepflow.engine.queue import Live, Queue
-from hepflow.engine.state import NOT_KNOWN, Counts, StepRun
+from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import (
     Action,
     Answered,
@@ -75,18 +77,20 @@ class Scheduler:
     """The state of one run.
 
     Args:
-        workflow: what to run.
-        inputs: its inputs; those with defaults may be absent.
+        work: a workflow to run, or a feed that somebody puts work into.
+        inputs: the workflow's; those with defaults may be absent.
         policy: how to drive it.
 
     Raises:
         ValueError: the workflow's links are not sound.
     """
 
-    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:
+    def __init__(self, work: Workflow | Feed, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
-        self._flow = Dataflow(workflow, inputs, planning=policy.planning)
+        self._flow: Flow = (
+            work if isinstance(work, Feed) else Dataflow(work, inputs, planning=policy.planning)
+        )
         self._planning: dict[Invocation, str] = {}
         self._queue = Queue()
         self._live: dict[str, Live] = {}
@@ -121,7 +125,8 @@ class Scheduler:
             self._queue.release(now)
             self._plan(actions)
             self._submit(actions)
-        if not (self._planning or self._live or self._queue):
+        under_way = self._planning or self._live or self._queue
+        if not under_way and (self._halted or not self._flow.expects_more):
             self._conclude(actions)
         return actions
 
@@ -181,7 +186,7 @@ class Scheduler:
             name = self._planning[invocation] = run.name(invocation.element)
             actions.append(Plan(invocation, name, tool, inputs, step.cache, step.site))
 
-    def _is_beyond(self, run: StepRun, inputs: Values) -> bool:
+    def _is_beyond(self, run: Opened, inputs: Values) -> bool:
         """Whether what an invocation is depends on what has not run: then its outputs do as well."""
         waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
         if not waits:
