@@ -38,6 +38,7 @@ from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import From, Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
+from hepflow.runner.loop import Loop
 from hepflow.runner.opening import Wish, open_fleet
 from hepflow.runner.placing import named_sites
 from hepflow.runner.planner import Planner, Rules
@@ -63,12 +64,13 @@ from hepflow.store.writer import RunWriter, create_run, reopen_run
 from hepflow.tracking import open_tracking
 
 __all__ = [
-    "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
+    "BundledRecipe", "Change", "Check", "Directory", "Ended", "ExecutionError", "Explanation",
+    "Exported", "FedRun", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
     "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunRecord", "RunResult", "RunState",
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
-    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
+    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "feed", "gc", "load",
     "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
     from hepflow.doctor import Check, SiteSummary, sites
     from hepflow.exporting import Exported, export
+    from hepflow.runner.feeding import Ended, FedRun
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
     from hepflow.surveying import SiteReport, SiteValue, site
@@ -91,6 +94,7 @@ _LATE: Final = {
     "Exported": "hepflow.exporting", "export": "hepflow.exporting",
     "SiteSummary": "hepflow.doctor", "sites": "hepflow.doctor",
     "SiteReport": "hepflow.surveying", "SiteValue": "hepflow.surveying", "site": "hepflow.surveying",
+    "Ended": "hepflow.runner.feeding", "FedRun": "hepflow.runner.feeding",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
 }  # fmt: skip
@@ -303,7 +307,7 @@ def plan(
     given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
     results = Results.of(project.store)
     try:
-        wish = _wish(options, workflow)
+        wish = _wish(options, named_sites(workflow))
         # Where there is only this machine, there is nothing to choose and nothing to say.
         chosen = wish.sites or wish.named
         offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
@@ -344,7 +348,7 @@ def run(
     given = taking.complete(workflow, inputs, _elsewhere(project))
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
-    open_fleet(_wish(options, workflow), project.store.sites(0))
+    open_fleet(_wish(options, named_sites(workflow)), project.store.sites(0))
     open_tracking(project.store, 0, workflow.tracking, options.tracking)
     # The key is the run's own, whoever may call another one by its number.
     request = {"run": _plain(options), "load": _plain(load_options), "key": os.urandom(8).hex()}
@@ -378,6 +382,35 @@ def resume(
     workflow, prepared, stored_run = _reloaded(project, summary.id)
     writer = reopen_run(project.store, summary.id, now=time.time())
     return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
+
+
+def feed(
+    name: str, *, project: Project, options: RunOptions = RunOptions(), within: int = 0
+) -> FedRun:
+    """Opens a run that the caller puts work into, because it plans for itself.
+
+    One of the same name that was interrupted is gone on with: what is left of it is ended first.
+
+    Args:
+        name: what the run is called.
+        within: the run that this is a part of; its options are these unless others are given.
+
+    Raises:
+        StoreError: the store cannot be written.
+        UnavailableError: there is no such site, or its executor is not installed.
+        RecipeError: the site's file has faults.
+    """
+    from hepflow.runner.feeding import FedRun, Order
+
+    if within:
+        stored = reader.stored_request(project.store, within)[1]["run"]
+        assert isinstance(stored, dict)
+        options = _merged(stored, options)
+    request = {"run": _plain(options), "load": _plain(LoadOptions())}
+    order = Order(
+        project.store, _wish(options, {}), name, request, within, options.in_flight, options.reuse
+    )
+    return FedRun(order)
 
 
 def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, object]]:
@@ -461,13 +494,13 @@ def _drive(
     publisher: Publisher = publish,
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
-    place, number = project.store, writer.run
+    place, number, loop = project.store, writer.run, Loop()
     tracking = open_tracking(place, number, workflow.tracking, options.tracking)
     state, message = RunState.FAILED, ""
     outputs: Values = {}
     published: Path | None = None
     try:
-        fleet = open_fleet(_wish(options, workflow), place.sites(number))
+        fleet = open_fleet(_wish(options, named_sites(workflow)), place.sites(number))
         rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
         tracking.begin()
         policy = Policy(
@@ -484,6 +517,7 @@ def _drive(
             Books(str(place.work(number)), root),
             fleet,
             Telling(scheduler, number, workflow.name, listener),
+            loop,
         )
         conclusion = runner.run()
         if conclusion.succeeded:
@@ -508,6 +542,7 @@ def _drive(
         return RunResult(status.run, outputs, status, published, tracking.end())
     finally:
         tracking.end()
+        loop.close()
         writer.close()
 
 
@@ -523,11 +558,11 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source else ""
 
 
-def _wish(options: RunOptions, workflow: Workflow) -> Wish:
+def _wish(options: RunOptions, named: Mapping[str, str]) -> Wish:
     """Where a run is to take place."""
     limits = {"cpus": options.cpus, "memory_mib": options.memory_mib, "gpus": options.gpus}
     given = {name: value for name, value in limits.items() if value is not None}
-    return Wish(options.sites, named_sites(workflow), given)
+    return Wish(options.sites, named, given)
 
 
 def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
@@ -560,7 +595,7 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
 
 def _resumable(project: Project) -> RunSummary:
     """The latest run that did not succeed."""
-    found = reader.runs(project.store)
+    found = reader.runs(project.store, whole=True)
     for summary in found:
         if summary.state is not RunState.SUCCEEDED:
             return summary
@@ -730,5 +765,7 @@ def check_site(
     """
     from hepflow.surveying import survey
 
-    given = _complete(workflow, inputs or {}, project) if workflow is not None else {}
+    given: Values = {}
+    if workflow is not None:
+        given = taking.complete(workflow, inputs or {}, _elsewhere(project))
     return survey(name, workflow, given, project.store)

@@ -28,6 +28,7 @@ BUILTIN: Final = {
         "reana": "hepflow_reana:ReanaLanguage",
         "wfformat": "hepflow_wfformat:WfFormatLanguage",
         "yadage": "hepflow_yadage:YadageLanguage",
+        "snakemake": "hepflow_snakemake:SnakemakeLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",

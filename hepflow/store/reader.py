@@ -32,6 +32,8 @@ from hepflow.store.records import (
 from hepflow.store.results import CHUNK, RUN_SHIFT
 
 _SUMMARY: Final = "id, name, recipe, state, started, ended, host, pid, message"
+_WHOLE: Final = "coalesce(json_extract(options,'$.within'),0)=0"
+"""What is true of a run that is no part of another one."""
 LOG_TAIL: Final = 65536
 """Bytes that are shown of what a running task has printed."""
 
@@ -59,12 +61,28 @@ def _summary(place: Place, row: tuple[object, ...]) -> RunSummary:
     return RunSummary(number, name, recipe, state, *rest)  # type: ignore[arg-type]
 
 
-def runs(place: Place) -> tuple[RunSummary, ...]:
-    """All runs, the newest first; none where there is no store yet."""
+def runs(place: Place, *, whole: bool = False) -> tuple[RunSummary, ...]:
+    """All runs, the newest first; none where there is no store yet.
+
+    Args:
+        whole: leave out those that are parts of others.
+    """
     if not place.exists():
         return ()
+    where = f"WHERE {_WHOLE}" if whole else ""
     with reading(place) as database:
-        rows = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC").fetchall()
+        rows = database.execute(f"SELECT {_SUMMARY} FROM run {where} ORDER BY id DESC").fetchall()
+    return tuple(_summary(place, row) for row in rows)
+
+
+def parts(place: Place, run: int) -> tuple[RunSummary, ...]:
+    """The runs that a run has had as parts of it, the newest first."""
+    with reading(place) as database:
+        rows = database.execute(
+            f"SELECT {_SUMMARY} FROM run WHERE id>? AND json_extract(options,'$.within')=?"
+            " ORDER BY id DESC",
+            (run, run),
+        ).fetchall()
     return tuple(_summary(place, row) for row in rows)
 
 
@@ -77,7 +95,7 @@ def find_run(place: Place, run: int | None) -> RunSummary:
     with reading(place) as database:
         if run is None:
             row = database.execute(
-                f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1"
+                f"SELECT {_SUMMARY} FROM run WHERE {_WHOLE} ORDER BY id DESC LIMIT 1"
             ).fetchone()
         else:
             row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()
@@ -259,6 +277,7 @@ def status(place: Place, run: int | None) -> RunStatus:
         ),
         tuple(report for name, report in last.items() if name not in succeeded),
         running,
+        tuple(status(place, part.id) for part in reversed(parts(place, summary.id))),
     )
 
 
