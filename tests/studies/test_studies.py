@@ -278,6 +278,18 @@ def test_no_more_trials_go_on_at_a_time_than_asked_for(lab: Lab) -> None:
     assert 1 < most <= 3
 
 
+def test_trials_go_to_the_site_of_the_run_and_asking_stays_here(lab: Lab) -> None:
+    site = lab.write("extends: local\ndoc: another\n", "farm.yaml")
+    workflow = api.load(lab.write(bowl()))
+    given = api.read_inputs(workflow, values={"trials": "2"})
+    options = api.RunOptions(site=str(site))
+    assert api.run(workflow, given, project=lab.project, options=options).succeeded
+    sites = {name.partition("[")[0]: task.site for name, task in lab.ran().items()}
+    assert sites == {
+        "tune/ask": "local", "tune/trial": str(site), "tune/tell": "local", "tune/best": "local"
+    }  # fmt: skip
+
+
 # --- failures ------------------------------------------------------------------------------------
 
 PICKY = """\
