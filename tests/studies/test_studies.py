@@ -258,6 +258,30 @@ def test_a_trial_may_be_a_workflow_and_a_study_may_be_scattered(lab: Lab) -> Non
     assert steps == {"tune/ask", "tune/trial/square", "tune/trial/shift", "tune/tell", "tune/best"}
 
 
+def test_a_trial_may_be_another_recipe(lab: Lab) -> None:
+    lab.write("""\
+        hepflow: v1
+        inputs: {x: float, shift: float, fine: false}
+        steps:
+          s: {command: "echo {{ inputs.x + inputs.shift }} > {{ outputs.v }}", outputs: {v: {path: v, read: json}}}
+        outputs: {v: s.v}
+        """, "inner.yaml")  # fmt: skip
+    outputs = lab.succeeded(study("""\
+        inputs: {shift: 10.0}
+        study: {parameters: {x: [1.0, 2.0]}, minimize: "{{ outputs.v }}", trials: 2, sampler: grid, plots: false}
+        uses: inner.yaml
+        """) + "outputs: {v: tune.v}\n")  # fmt: skip
+    assert outputs["v"] == 11.0
+    with pytest.raises(api.RecipeError, match="what it runs has no input 'y'"):
+        lab.run(
+            study("""\
+            inputs: {shift: 10.0, x: 1.0}
+            study: {parameters: {y: [1.0, 2.0]}, minimize: "{{ outputs.v }}"}
+            uses: inner.yaml
+            """)
+        )
+
+
 def test_inputs_may_be_computed_from_parameters(lab: Lab) -> None:
     outputs = lab.succeeded(study("""\
         inputs: {twice: "{{ x * 2 }}"}
