@@ -258,6 +258,30 @@ def test_a_trial_may_be_a_workflow_and_a_study_may_be_scattered(lab: Lab) -> Non
     assert steps == {"tune/ask", "tune/trial/square", "tune/trial/shift", "tune/tell", "tune/best"}
 
 
+def test_a_trial_may_be_another_recipe(lab: Lab) -> None:
+    lab.write("""\
+        hepflow: v1
+        inputs: {x: float, shift: float, fine: false}
+        steps:
+          s: {command: "echo {{ inputs.x + inputs.shift }} > {{ outputs.v }}", outputs: {v: {path: v, read: json}}}
+        outputs: {v: s.v}
+        """, "inner.yaml")  # fmt: skip
+    outputs = lab.succeeded(study("""\
+        inputs: {shift: 10.0}
+        study: {parameters: {x: [1.0, 2.0]}, minimize: "{{ outputs.v }}", trials: 2, sampler: grid, plots: false}
+        uses: inner.yaml
+        """) + "outputs: {v: tune.v}\n")  # fmt: skip
+    assert outputs["v"] == 11.0
+    with pytest.raises(api.RecipeError, match="what it runs has no input 'y'"):
+        lab.run(
+            study("""\
+            inputs: {shift: 10.0, x: 1.0}
+            study: {parameters: {y: [1.0, 2.0]}, minimize: "{{ outputs.v }}"}
+            uses: inner.yaml
+            """)
+        )
+
+
 def test_inputs_may_be_computed_from_parameters(lab: Lab) -> None:
     outputs = lab.succeeded(study("""\
         inputs: {twice: "{{ x * 2 }}"}
@@ -276,6 +300,18 @@ def test_no_more_trials_go_on_at_a_time_than_asked_for(lab: Lab) -> None:
     spans = [(t.started, t.started + t.wall_s) for n, t in lab.ran().items() if "/trial[" in n]
     most = max(sum(begin <= at < end for begin, end in spans) for at, _ in spans)
     assert 1 < most <= 3
+
+
+def test_trials_go_to_the_site_of_the_run_and_asking_stays_here(lab: Lab) -> None:
+    site = lab.write("extends: local\ndoc: another\n", "farm.yaml")
+    workflow = api.load(lab.write(bowl()))
+    given = api.read_inputs(workflow, values={"trials": "2"})
+    options = api.RunOptions(site=str(site))
+    assert api.run(workflow, given, project=lab.project, options=options).succeeded
+    sites = {name.partition("[")[0]: task.site for name, task in lab.ran().items()}
+    assert sites == {
+        "tune/ask": "local", "tune/trial": str(site), "tune/tell": "local", "tune/best": "local"
+    }  # fmt: skip
 
 
 # --- failures ------------------------------------------------------------------------------------
