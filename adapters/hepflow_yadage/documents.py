@@ -13,19 +13,16 @@ from collections.abc import Generator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.error import URLError
-from urllib.parse import quote, unquote, urljoin
-from urllib.request import urlopen
+from urllib.parse import unquote
 
 import yaml
 
 from hepflow.model.errors import Place, Problem, RecipeError
+from hepflow_yadage.addresses import base_of, folder_of, joined, text_at
 
 UNREADABLE: Final = "HF271"
 MISSING: Final = "HF272"
-PATIENCE_S: Final = 30.0
 _TAG: Final = "tag:yaml.org,2002:"
-_GITLAB: Final = "https://gitlab.cern.ch/api/v4/projects"
 
 
 class Record(dict[str, Any]):
@@ -87,10 +84,10 @@ class Library:
     def _document(self, name: str, asked: Place) -> Any:
         if name not in self._read:
             try:
-                self._read[name] = parse(_text(name), name)
-            except (OSError, ValueError) as error:
+                self._read[name] = parse(text_at(name), name)
+            except ValueError as error:
                 self._read[name] = None
-                self._fault(asked, UNREADABLE, f"'{name}' cannot be read: {_reason(error)}")
+                self._fault(asked, UNREADABLE, f"'{name}' cannot be read: {error}")
             except RecipeError as error:
                 self._read[name] = None
                 self.problems += error.problems
@@ -129,10 +126,10 @@ class Library:
 
     def _located(self, name: str, source: Source, asked: Place) -> Source | None:
         """The document a reference names, looked for at each base in order."""
-        places = [_joined(base, name) for base in source.bases]
+        places = [joined(base, name) for base in source.bases]
         for place in places:
             if "://" in place or os.path.isfile(place):
-                return Source(place, (place.rpartition("/")[0] + "/", *self._lasting))
+                return Source(place, (folder_of(place), *self._lasting))
         folder = os.path.dirname(places[0])
         there = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         near = get_close_matches(os.path.basename(name), there, n=1)
@@ -167,61 +164,6 @@ class Library:
 
     def _fault(self, place: Place, code: str, what: str, why: str = "", fix: str = "") -> None:
         self.problems.append(Problem(place, code, what, why, fix))
-
-
-# --- names --------------------------------------------------------------------------------------------
-
-
-def base_of(toplevel: str) -> str:
-    """What names are put behind, ending in ``/``: a folder, or the URL of a folder of a repository.
-
-    Repositories are spelled as yadage has it, ``github:OWNER/NAME[@REF][:FOLDER]`` and ``gitlab-cern:...``.
-    """
-    kind, _, rest = toplevel.partition(":")
-    if kind in ("github", "gitlab-cern"):
-        repository, _, folder = rest.partition(":")
-        name, _, ref = repository.partition("@")
-        if kind == "github":
-            url = f"https://raw.githubusercontent.com/{name}/{ref or 'main'}"
-            return f"{url}/{folder.strip('/')}/" if folder else f"{url}/"
-        inner = f"{folder.strip('/')}/" if folder else ""
-        files = f"{_GITLAB}/{quote(name, safe='')}/repository/files"
-        return f"{files}/{inner}?ref={ref or 'master'}"
-    if "://" in toplevel:
-        url = toplevel.removeprefix("file://")
-        return url if url.endswith("/") else url + "/"
-    return os.path.join(os.path.abspath(os.path.expanduser(toplevel)), "")
-
-
-def _joined(base: str, name: str) -> str:
-    if name.startswith("file://"):
-        return name.removeprefix("file://")
-    if "://" in name:
-        return name
-    if base.startswith(_GITLAB):
-        start, _, query = base.partition("?")
-        head, _, folder = start.partition("/repository/files/")
-        path = os.path.normpath(folder + name)
-        return f"{head}/repository/files/{quote(path, safe='')}/raw?{query}"
-    if "://" in base:
-        return urljoin(base, name)
-    return os.path.normpath(os.path.join(base, unquote(name)))
-
-
-def _text(name: str) -> str:
-    if "://" not in name:
-        return Path(name).read_text(encoding="utf-8")
-    with urlopen(name, timeout=PATIENCE_S) as answer:
-        text: str = answer.read().decode()
-        return text
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, URLError):
-        return str(error.reason)
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)
 
 
 # --- YAML -----------------------------------------------------------------------------------------------

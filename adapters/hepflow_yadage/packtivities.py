@@ -7,9 +7,10 @@ the model's word for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Any, Final
 
 from hepflow.model.task import (
@@ -22,7 +23,7 @@ from hepflow.model.task import (
     Staged,
     Task,
 )
-from hepflow.model.values import Value, canonical
+from hepflow.model.values import Directory, Value, canonical
 from hepflow_yadage.paths import Known, by_location
 from hepflow_yadage.publishing import interpolated, published
 from hepflow_yadage.queries import text_of_jq
@@ -82,8 +83,12 @@ def image_of(spec: Packtivity) -> str:
     return image if tagged and not tag else f"{image}:{tag or 'latest'}"
 
 
-def task_of(spec: Packtivity, parameters: Value) -> Task:
+def task_of(spec: Packtivity, parameters: Value, folders: Sequence[str] = ()) -> Task:
     """The task of a packtivity.
+
+    Args:
+        folders: where the nodes ran that its parameters come from: an image sees these as a whole, for a
+            file may want what stands beside it.
 
     Raises:
         ValueError: a text names what is not there; a sentence.
@@ -91,7 +96,6 @@ def task_of(spec: Packtivity, parameters: Value) -> Task:
     assert spec.process is not None
     assert spec.environment is not None
     texts = _contextualised(Known().texts(parameters), FOLDER)
-    files = by_location([parameters])
     image = image_of(spec)
     words, placed, stdin = _command(spec.process, spec.environment, texts)
     return Task(
@@ -99,7 +103,7 @@ def task_of(spec: Packtivity, parameters: Value) -> Task:
         _outputs(spec, texts),
         resources_of(spec.environment),
         {name: str(value) for name, value in (spec.environment.get("env") or {}).items()},
-        tuple(Staged(file, path) for path, file in files.items()) if image else (),
+        _inside(parameters, folders) if image else (),
         (*placed, *_mounted(spec.environment, texts)),
         Container(image, INSIDE) if image else None,
         stdin=stdin,
@@ -178,6 +182,16 @@ def _command(
     if len(text.encode()) > LONGEST_WORD:
         return ("sh", f"{INPUTS}/command"), ((f"{INPUTS}/command", text), *placed), stdin
     return ("sh", "-c", text), placed, stdin
+
+
+def _inside(parameters: Value, folders: Sequence[str]) -> tuple[Staged, ...]:
+    """What is to be in the image, each under its own path."""
+    whole = set(folders)
+    staged = [Staged(Directory(folder), folder) for folder in folders]
+    for path, file in by_location([parameters]).items():
+        if path not in whole and not any(str(parent) in whole for parent in PurePath(path).parents):
+            staged.append(Staged(file, path))
+    return tuple(staged)
 
 
 def _mounted(environment: Mapping[str, Any], texts: JSON) -> tuple[tuple[str, str], ...]:

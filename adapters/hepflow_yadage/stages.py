@@ -72,7 +72,7 @@ class Chosen(NamedTuple):
         if isinstance(self.spec, Scope):
             return SubWorkflow(translate(self.spec), {GIVEN: given(self.node)})
         if runs(self.spec):
-            return task_of(self.spec, self.node.parameters)
+            return task_of(self.spec, *self.node)
         return published_only(self.spec, self.node.parameters)
 
 
@@ -211,27 +211,28 @@ class InitTool:
         return ""
 
     def plan(self, inputs: Values, context: PlanContext) -> Planning:
-        parameters, folder = self._parameters(inputs)
+        parameters, folders = self._parameters(inputs)
         known = Known()
         texts = known.texts(_placed(parameters, context))
-        if folder:
+        for folder in folders:
             known.allow(folder)
-            base = folder if self.scope.relative else ""
+        if len(folders) == 1:  # a name may be relative to one folder, not to several
+            base = folders[0] if self.scope.relative else ""
             texts = located(texts, base, exact=True, patterns=self.scope.discover)
-        workdir = Directory(folder) if folder else None
-        return {NODES: [{"result": known.values(texts), WORKDIR: workdir}]}
+        places = [Directory(folder) for folder in folders]
+        return {NODES: [{"result": known.values(texts), WORKDIR: places}]}
 
     def collect(self, task: Task, outcome: Outcome, folder: str) -> Values:
         """Never called: planning answers at once."""
         return {}
 
-    def _parameters(self, inputs: Values) -> tuple[Value, str]:
+    def _parameters(self, inputs: Values) -> Node:
         if GIVEN in inputs:
-            node = _node(inputs[GIVEN])
-            return node.parameters, node.folders[0] if len(node.folders) == 1 else ""
+            return _node(inputs[GIVEN])
         more = inputs.get(INIT)
         own = {name: inputs[name] for name in self.names if inputs.get(name) is not None}
-        return {**(more if isinstance(more, Mapping) else {}), **own}, self.initdir
+        given = {**(more if isinstance(more, Mapping) else {}), **own}
+        return Node(given, (self.initdir,) if self.initdir else ())
 
 
 def _placed(value: Value, context: PlanContext) -> Value:

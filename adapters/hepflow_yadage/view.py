@@ -1,7 +1,7 @@
 """The tree of what has been made so far, as the queries of a stage see it.
 
 A stage's value is the list of what it made, or ``None`` where it was passed over. An entry is a node,
-``{result, workdir}``, or a scope, ``{stages, values}``, or ``None`` where no case held. Owns how queries find
+``{result, workdir}`` (of ``init`` a list of folders), or a scope, ``{stages, values}``, or ``None`` where no case held. Owns how queries find
 entries, and how results are referred to until a node really takes them.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hepflow.model.values import Directory, Value
+from hepflow.model.values import Value, files_in
 from hepflow_yadage.paths import Known
 from hepflow_yadage.queries import find
 from hepflow_yadage.specs import JSON
@@ -90,20 +90,17 @@ class View:
         """What a node has published, with a reference for each leaf."""
         return leaves_replaced(self.result(node), lambda path: Reference(node, path))
 
-    def folder(self, node: int) -> str:
-        """Where a node ran, or what stands in for that; empty where it has no folder."""
-        workdir = self._nodes[node].get("workdir")
-        if not isinstance(workdir, Directory):
-            return ""
-        self.known.allow(workdir.location)
-        return workdir.location
+    def folders(self, node: int) -> list[str]:
+        """Where a node ran; of ``init`` where all it was given comes from."""
+        places = [place.location for place in files_in(self._nodes[node].get("workdir"))]
+        for place in places:
+            self.known.allow(place)
+        return places
 
     def taken(self, value: JSON, folders: dict[str, None]) -> JSON:
         """A value with references replaced by what they refer to; ``folders`` gets the nodes' folders."""
         if isinstance(value, Reference):
-            folder = self.folder(value.node)
-            if folder:
-                folders[folder] = None
+            folders.update(dict.fromkeys(self.folders(value.node)))
             found = self.result(value.node)
             for part in value.path:
                 found = found[part]

@@ -21,6 +21,7 @@ hepflow run recipe.yaml                         # with the recipe's own defaults
 hepflow run recipe.yaml n=100 data=events.root  # inputs by name
 hepflow run recipe.yaml mine.yaml               # inputs from a file
 hepflow run workflow.cwl job.yml                # a CWL document and its inputs
+hepflow run workflow.yml init.yml               # a yadage workflow and its parameters
 hepflow run recipe.yaml --set steps.fit.resources.cpus=4
 hepflow run recipe.yaml --cpus 8 --memory '16 GB'
 hepflow run recipe.yaml --site mine             # elsewhere: see 'hepflow site list'

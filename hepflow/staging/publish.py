@@ -95,6 +95,8 @@ class _Publisher:
         return value
 
     def _array(self, values: Sequence[Value], folder: str) -> Value:
+        if all(self._in_directory(file) for file in files_in(values)):
+            return [self._value(item, str(index), folder) for index, item in enumerate(values)]
         os.makedirs(folder, exist_ok=True)
         names = [item.name if isinstance(item, (File, Directory)) else "" for item in values]
         distinct = len(set(names)) == len(names)
@@ -189,6 +191,8 @@ class _Publisher:
 
     def _place_directory(self, source: str, target: str) -> None:
         if target in self._earlier:
+            if _is_same_tree(source, target):
+                return
             _remove(target)
         self._refuse_foreign(target)
         shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
@@ -236,6 +240,25 @@ def _is_same(source: str, target: str) -> bool:
         return here.st_ino == there.st_ino and here.st_dev == there.st_dev
     except OSError:
         return False
+
+
+def _is_same_tree(source: str, target: str) -> bool:
+    """Whether a directory holds the very files of another, and nothing else."""
+    try:
+        with os.scandir(source) as here, os.scandir(target) as there:
+            ours, theirs = ({entry.name: entry for entry in found} for found in (here, there))
+    except OSError:
+        return False
+    if ours.keys() != theirs.keys():
+        return False
+    for name, entry in ours.items():
+        other = theirs[name]
+        if entry.is_dir(follow_symlinks=False):
+            if not _is_same_tree(entry.path, other.path):
+                return False
+        elif entry.is_symlink() or not _is_same(entry.path, other.path):
+            return False  # links are few, and made anew in no time
+    return True
 
 
 def _remove(path: str) -> None:

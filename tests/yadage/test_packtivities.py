@@ -76,6 +76,14 @@ def test_an_image_has_the_folder_and_the_inputs_inside() -> None:
     assert task.stage == (Staged(File("/data/a", "1" * 64), "/data/a"),)
 
 
+def test_an_image_has_the_folders_that_its_inputs_come_from_as_a_whole() -> None:
+    parameters = {**PARAMETERS, "files": [File("/runs/map/a"), File("/runs/b")]}
+    task = task_of(packtivity(environment=IMAGED), parameters, ["/runs/map"])
+    assert [(staged.what.location, staged.path) for staged in task.stage] == [
+        ("/runs/map", "/runs/map"), ("/runs/b", "/runs/b"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
@@ -209,6 +217,20 @@ def test_packtivities_run_in_their_image(run: Run, left: Left) -> None:
     assert run(merged(image), {"words": ["x", "y"]}).succeeded
     found = left()
     assert (found["merge/all.txt"], found["merge/where.txt"]) == ("x\ny\n", f"{INSIDE}\n")
+
+
+@pytest.mark.usefixtures("podman")
+def test_an_image_sees_what_stands_beside_its_inputs(run: Run, left: Left) -> None:
+    name, _, tag = IMAGE.rpartition(":")
+    image = {"environment_type": "docker-encapsulated", "image": name, "imagetag": tag}
+    index = {**shell("echo data > {out}; echo index > {out}.idx"), "environment": image}
+    use = {**shell("cat {file} {file}.idx > {out}"), "environment": image}
+    stages = [
+        stage("make", {"out": "{workdir}/data"}, step=index),
+        stage("use", {"file": {"step": "make", "output": "out"}, "out": "{workdir}/x"}, "make", step=use),
+    ]  # fmt: skip
+    assert run(stages).succeeded
+    assert left()["use/x"] == "data\nindex\n"
 
 
 def test_nothing_runs_in_no_environment(run: Run, left: Left) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from hepflow import api
 from hepflow_yadage import YadageLanguage
+from hepflow_yadage.addresses import base_of, folder_of, joined
 
 STEP = """\
 process: {process_type: string-interpolated-cmd, cmd: 'echo {name}'}
@@ -134,6 +135,27 @@ def test_a_toplevel_on_the_web(tmp_path: Path, web: str) -> None:
     ]  # fmt: skip
     found = faults(write(tmp_path, flow=FLOW.replace("steps.yml", "none.yml")), toplevel=web)
     assert found == [f"7:12 HF271 '{web}none.yml' cannot be read: File not found"]
+
+
+@pytest.mark.parametrize(
+    ("toplevel", "expected"),
+    [
+        ("github:lab/flows", "https://raw.githubusercontent.com/lab/flows/main/sub/a.yml"),
+        ("github:lab/flows@v1:deep/er", "https://raw.githubusercontent.com/lab/flows/v1/deep/er/sub/a.yml"),
+        ("gitlab-cern:lab/flows", "https://gitlab.cern.ch/api/v4/projects/lab%2Fflows/repository/files/sub%2Fa.yml/raw?ref=master"),
+        ("gitlab-cern:lab/flows@v1:deep", "https://gitlab.cern.ch/api/v4/projects/lab%2Fflows/repository/files/deep%2Fsub%2Fa.yml/raw?ref=v1"),
+        ("https://example.org/x", "https://example.org/x/sub/a.yml"),
+        ("/x", "/x/sub/a.yml"),
+        ("file:///x/", "/x/sub/a.yml"),
+    ],
+)  # fmt: skip
+def test_a_toplevel_may_be_a_folder_of_a_repository(toplevel: str, expected: str) -> None:
+    place = joined(base_of(toplevel), "sub/a.yml")
+    assert place == expected
+    beside = joined(folder_of(place), "b.yml")
+    assert beside == expected.replace("a.yml", "b.yml")
+    assert joined(folder_of(beside), "../sub/a.yml") == expected
+    assert joined(folder_of(place), "https://other.org/c.yml") == "https://other.org/c.yml"
 
 
 @pytest.fixture
