@@ -114,6 +114,10 @@ _RUN: Final[Sequence[Callable[[Function], Function]]] = (
         help="Start no container images: commands find what they need on the machine itself.",
     ),
     click.option(
+        "--tracking", multiple=True, metavar="NAME",
+        help="Who keeps a record of the run: 'mlflow', or 'none'. [default: as the recipe says]",
+    ),
+    click.option(
         "--publish", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
         help="Where the outputs go. [default: results/NAME]",
     ),
@@ -182,6 +186,7 @@ def takes_run_options(function: Function) -> Function:
         no_reuse: bool,
         no_container: bool,
         publish: Path | None,
+        tracking: tuple[str, ...],
         site: str | tuple[str, ...],
         **rest: Any,
     ) -> Any:
@@ -195,6 +200,7 @@ def takes_run_options(function: Function) -> Function:
             publish=publish.absolute() if publish else None,
             site=site,
             containers=not no_container,
+            tracking=tracking,
         )
         return function(options=options, **rest)
 

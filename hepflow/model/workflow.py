@@ -218,11 +218,22 @@ class Sized(Protocol):
         ...
 
 
+@runtime_checkable
+class Sited(Protocol):
+    """A tool that plans workflows whose steps name sites."""
+
+    @property
+    def sites(self) -> Collection[str]:
+        """Those sites: a run has them ready."""
+        ...
+
+
 class Step(NamedTuple):
     """One node of a workflow.
 
     Args:
-        name: unique in its workflow.
+        name: unique in its workflow. One of several steps that a person sees as one bears an index,
+            ``trial[3]``: they are counted together.
         run: the tool, or a workflow in place.
         inputs: port -> what feeds it. A port whose name holds a dot exists for expressions only.
         outputs: the ports it offers, with the type of one invocation's value.
@@ -231,6 +242,8 @@ class Step(NamedTuple):
         cache: whether results may be taken from earlier runs.
         limit: invocations in flight at a time; 0 for no limit of its own.
         site: the site its tasks go to; empty for wherever they fit.
+        tolerant: an invocation that fails for good, or something in it, leaves null outputs instead of
+            failing what it is part of.
     """
 
     name: str
@@ -247,6 +260,7 @@ class Step(NamedTuple):
     doc: str = ""
     place: Place = NOWHERE
     site: str = ""
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +272,7 @@ class Workflow:
             the first step sees them (CWL: find secondary files, check formats). Raises RecipeError.
         read: how its language reads a file of inputs, places in it made absolute; ``None`` for
             YAML or JSON of ``name: value``. Raises RecipeError.
+        tracking: the trackers that are to keep a record of its runs, each with its settings.
     """
 
     name: str
@@ -268,6 +283,7 @@ class Workflow:
     source: str = ""
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
+    tracking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def at_site(workflow: Workflow, site: str) -> Workflow:
