@@ -81,7 +81,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
         else:
             script = f"{self.get_jobscript(job)}"
             self.write_jobscript(job, script)
-            tool = StandardJob(f"exec sh {shlex.quote(script)}", self._workdir, resources_of(job))
+            tool = StandardJob(
+                f"exec sh {shlex.quote(script)}", self._workdir, resources_of(job, self._run.here)
+            )
             self._hand_over(job, Step(job.name, tool, cache=False), {})
 
     def _hand_over_plain(self, job: Any, command: str) -> None:
@@ -98,7 +100,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
             command,
             shell.get_executable(),
             self._workdir,
-            resources_of(job),
+            resources_of(job, self._run.here),
             env,
             kept,
         )
@@ -142,7 +144,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
                 message = f"cannot put '{error.filename}' in its place: {error.strerror}"
         if message:
             number = self._run.number
-            said = f"{message} ('hepflow logs {ended.name} --run {number}' has what it printed). "
+            said = f"{message}. See: hepflow logs {number} '{ended.name}'. "
             self.report_job_error(info, msg=said)
         else:
             self.report_job_success(info)
