@@ -57,7 +57,7 @@ def command(
 
         return show_plan(source, project, options, as_json=machine)
     workflow = api.load(source.path, source.load)
-    inputs = api.read_inputs(workflow, source.files, source.values)
+    inputs = api.read_inputs(workflow, source.files, source.values, project=project)
     return conduct(
         lambda listener: api.run(
             workflow,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from hepflow.model.events import Answered, Event, Expanded, Invocation, Plan, Planned, Unplannable
 from hepflow.model.task import Task, uncontained
 from hepflow.model.values import Value, Values
-from hepflow.model.workflow import PlanContext, SubWorkflow, Tool
+from hepflow.model.workflow import PlanContext, SubWorkflow, Tool, at_site
 from hepflow.runner.literals import Literals
 from hepflow.runner.placing import NOTHING, Data, data_of
 from hepflow.staging.checks import Memory, first_fault
@@ -150,5 +150,6 @@ class Planner:
             self.identities[plan.invocation] = identity
             return Planned(plan.invocation, planning)
         if isinstance(planning, SubWorkflow):
-            return Expanded(plan.invocation, planning.workflow, planning.inputs)
+            workflow = at_site(planning.workflow, plan.site) if plan.site else planning.workflow
+            return Expanded(plan.invocation, workflow, planning.inputs)
         return Answered(plan.invocation, planning)
