@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from string import Formatter
 from typing import Any, Final
 
 from hepflow.model.errors import Place, Problem, RecipeError
 from hepflow_yadage.documents import Record
+from hepflow_yadage.processes import Packtivities
 from hepflow_yadage.queries import check_jq, check_path
-from hepflow_yadage.shapes import (
-    ENVIRONMENTS,
-    INVALID,
-    PROCESSES,
-    PUBLISHERS,
-    Default,
-    Needed,
-    Shape,
-    fields_of,
-    kind_of,
-)
-from hepflow_yadage.specs import JSON, Body, Case, Kind, Packtivity, Scheduler, Scope, Stage
+from hepflow_yadage.shapes import INVALID, Default, Needed, Shape, fields_of
+from hepflow_yadage.specs import JSON, Body, Case, Kind, Scheduler, Scope, Stage
 
 SELECTOR: Final = "stage-output-selector"
 FROM_VALUE: Final = "fromvalue"
@@ -82,7 +71,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self._packtivities: dict[int, Packtivity | None] = {}
+        self._packtivities = Packtivities(self.problems)
 
     def _tell(self, problem: Problem) -> None:
         self.problems.append(problem)
@@ -135,7 +124,7 @@ class _Reading:
         if scheduler is None:
             return None
         if scheduler.kind is not Kind.JQ:
-            self._check_words(name, scheduler.body, scheduler.parameters)
+            self._packtivities.check_words(name, scheduler.body, scheduler.parameters)
         ready, fulfilled = self._dependencies(said["dependencies"], record.at("dependencies"))
         needs = set(self._first_names(ready, record.at("dependencies")))
         for expression in (*fulfilled, *scheduler.parameters.values()):
@@ -319,7 +308,7 @@ class _Reading:
             self._fault(record.at(key), f"'{key}' is {kind}, here it is {record[key]!r:.60}")
             return None
         if key == "step":
-            return self._packtivity(record[key])
+            return self._packtivities.read(record[key])
         if key == "workflow":
             return self.scope(record[key], options)
         return tuple(case for item in record[key] for case in self._case(item, record))
@@ -335,72 +324,6 @@ class _Reading:
         body = self._body(item, {})
         if body is not None:
             yield Case(item["if"], body, item.place)
-
-    def _packtivity(self, record: Record) -> Packtivity | None:
-        if id(record) not in self._packtivities:
-            self._packtivities[id(record)] = self._read_packtivity(record)
-        return self._packtivities[id(record)]
-
-    def _read_packtivity(self, record: Record) -> Packtivity | None:
-        part = (dict, type(None))
-        shape = {"process": Needed(part), "environment": Needed(part), "publisher": Needed(dict)}
-        said = fields_of(record, shape, "a packtivity", self._tell)
-        if said is None:
-            return None
-        before = len(self.problems)
-        process = self._kind(said["process"], "process_type", PROCESSES)
-        environment = self._kind(said["environment"], "environment_type", ENVIRONMENTS)
-        publisher = kind_of(said["publisher"], "publisher_type", PUBLISHERS, self._tell)
-        if len(self.problems) > before or publisher is None:
-            return None
-        self._check_scripts(said["publisher"], said["environment"])
-        around = dict(environment or {})
-        for key in ("image", "imagetag", "resources"):
-            around.pop(key, None)
-        text = json.dumps([process, around, publisher], sort_keys=True, default=str)
-        said_process = said["process"]
-        key = next((key for key in ("cmd", "script") if key in (process or {})), "")
-        place = said_process.at(key) if key else record.place
-        return Packtivity(process, environment, publisher, text, place)
-
-    def _kind(
-        self, record: Record | None, key: str, kinds: Mapping[str, Shape]
-    ) -> dict[str, JSON] | None:
-        return None if record is None else kind_of(record, key, kinds, self._tell)
-
-    def _check_words(self, stage: str, body: Body, parameters: Mapping[str, JSON]) -> None:
-        """Look for words in braces that stand for no parameter."""
-        if isinstance(body, tuple):
-            for case in body:
-                self._check_words(stage, case.body, parameters)
-        if not isinstance(body, Packtivity) or body.process is None:
-            return
-        text = body.process.get("cmd", body.process.get("script"))
-        escape = "'{{' and '}}' are braces that are meant as such"
-        try:
-            fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
-        except ValueError as error:
-            self._fault(body.place, f"its braces do not match: {error}", escape)
-            return
-        for field in dict.fromkeys(fields):
-            word = re.split(r"[.\[]", field, maxsplit=1)[0]
-            if word not in parameters:
-                near = get_close_matches(word, parameters, n=1)
-                fix = f"did you mean '{near[0]}'?" if near else escape
-                what = f"'{{{word}}}' stands for no parameter of stage '{stage}'"
-                self._fault(body.place, what, fix)
-
-    def _check_scripts(self, publisher: Record, environment: Record | None) -> None:
-        script = publisher.get("script")
-        why = check_jq(script) if isinstance(script, str) else ""
-        if why:
-            self._fault(publisher.at("script"), f"'script' is not jq: {why}")
-        mounts = environment.get("par_mounts") if environment else None
-        for mount in mounts or ():
-            if not isinstance(mount, Record) or mount.keys() != {"jqscript", "mountpath"}:
-                assert environment is not None
-                what = "an entry of 'par_mounts' has a 'jqscript' and a 'mountpath'"
-                self._fault(environment.at("par_mounts"), what)
 
 
 def _path_fault(item: JSON) -> str:
