@@ -25,6 +25,10 @@ BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "reana": "hepflow_reana:ReanaLanguage",
+        "wfformat": "hepflow_wfformat:WfFormatLanguage",
+        "yadage": "hepflow_yadage:YadageLanguage",
+        "snakemake": "hepflow_snakemake:SnakemakeLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
@@ -39,13 +43,17 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {
         "az": "hepflow_clouds.blobs:BlobBucket",
         "s3": "hepflow_clouds.s3:S3Bucket",
     },
     TRACKERS: {"mlflow": "hepflow_mlflow:MlflowTracker"},
-    VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
+    VERBS: {
+        "cwl-runner": "hepflow_cwl.runner.command:command",
+        "test": "hepflow_reana.checks.command:command",
+    },
 }
 
 

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from hepflow.engine.binding import Binder
+from hepflow.engine.flow import Opened
 from hepflow.engine.gather import invocations
 from hepflow.engine.graph import Graph, analyse
 from hepflow.engine.state import (
@@ -28,7 +29,7 @@ from hepflow.engine.state import (
 )
 from hepflow.model.events import Invocation
 from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
-from hepflow.model.workflow import Required, Step, Workflow
+from hepflow.model.workflow import From, Required, Step, Workflow
 
 
 class Fault(NamedTuple):
@@ -46,12 +47,14 @@ class Dataflow:
         planning: values may be unknown; what is computed from them is unknown as well.
     """
 
+    expects_more = False  # what will come is known from what is there
+
     def __init__(self, workflow: Workflow, inputs: Values, *, planning: bool = False) -> None:
         self._planning = planning
         self._binder = Binder(planning=planning)
         self.runs: dict[int, StepRun] = {}
         self.counts: dict[str, Counts] = {}
-        self.faults: list[Fault] = []
+        self._faults: list[Fault] = []
         self.outputs: Values | None = None
         self._numbered = 0
         self._graphs: dict[Workflow, Graph] = {}
@@ -66,6 +69,14 @@ class Dataflow:
 
     def take(self) -> Invocation | None:
         """The ready invocation that is deepest in the graph, or none."""
+        while (invocation := self._take()) is not None:
+            scope = self.runs[invocation.step].scope
+            if scope.above is None or not scope.is_abandoned:
+                return invocation
+            self.release(invocation)
+        return None
+
+    def _take(self) -> Invocation | None:
         while self._ready:
             run = self.runs.get(self._ready[0][1])
             index = run.take() if run is not None else None
@@ -133,9 +144,9 @@ class Dataflow:
             self._fill_null(invocation)
             return False
         self._let_go(run)
-        return self.fail_scope(run.scope)
+        return self._fail_scope(run.scope)
 
-    def fail_scope(self, scope: Scope) -> bool:
+    def _fail_scope(self, scope: Scope) -> bool:
         """Something in a scope failed for good: the same."""
         if scope.is_abandoned:
             return False
@@ -149,6 +160,16 @@ class Dataflow:
                 return False
             inside = inside.above
         return True
+
+    @property
+    def has_faults(self) -> bool:
+        return bool(self._faults)
+
+    def take_faults(self) -> list[tuple[str, str, bool]]:
+        """Steps that could not even be opened (an expression failed, or there is no array) since this was
+        last asked: name, why, and whether nobody tolerates that."""
+        faults, self._faults = self._faults, []
+        return [(name, message, self._fail_scope(scope)) for name, message, scope in faults]
 
     def expand(self, invocation: Invocation, workflow: Workflow, inputs: Values) -> None:
         """Put a workflow in an invocation's place: its outputs will fill the slot.
@@ -200,7 +221,7 @@ class Dataflow:
                 try:
                     self._binder.bind(run)
                 except ValueError as error:
-                    self.faults.append(Fault(run.path, str(error), scope))
+                    self._faults.append(Fault(run.path, str(error), scope))
                 else:
                     self._open(run)
             if self._complete_scopes:
@@ -241,7 +262,7 @@ class Dataflow:
                     counts.succeeded += 1
         except ValueError as error:
             name = scope.prefix.rstrip("/") or scope.workflow.name
-            self.faults.append(Fault(name, str(error), scope))
+            self._faults.append(Fault(name, str(error), scope))
         for run in scope.runs.values():
             del self.runs[run.number]
         scope.runs.clear()
@@ -359,7 +380,7 @@ def is_plain(step: Step) -> bool:
     return not (step.scatter or step.when or step.loop or isinstance(step.run, Workflow))
 
 
-def is_beyond(run: StepRun, inputs: Values) -> bool:
+def is_beyond(run: Opened, inputs: Values) -> bool:
     """Whether what an invocation is depends on what has not run (then its outputs do as well); it is
     counted."""
     waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
@@ -375,5 +396,5 @@ def is_beyond(run: StepRun, inputs: Values) -> bool:
     return True
 
 
-def _or_default(value: Value, default: Value | Required) -> Value:
-    return default if value is None and not isinstance(default, Required) else value
+def _or_default(value: Value, default: Value | Required | From) -> Value:
+    return default if value is None and not isinstance(default, Required | From) else value

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hepflow.engine.dataflow import Dataflow, is_beyond
+from hepflow.engine.feed import Feed
+from hepflow.engine.flow import Flow
 from hepflow.engine.queue import Live, Queue
 from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import (
@@ -75,19 +77,21 @@ class Scheduler:
     """The state of one run.
 
     Args:
-        workflow: what to run.
-        inputs: its inputs; those with defaults may be absent.
+        work: a workflow to run, or a feed that somebody puts work into.
+        inputs: the workflow's; those with defaults may be absent.
         policy: how to drive it.
 
     Raises:
         ValueError: the workflow's links are not sound.
     """
 
-    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:
+    def __init__(self, work: Workflow | Feed, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
         self.tolerated: list[Failure] = []
-        self._flow = Dataflow(workflow, inputs, planning=policy.planning)
+        self._flow: Flow = (
+            work if isinstance(work, Feed) else Dataflow(work, inputs, planning=policy.planning)
+        )
         self._planning: dict[Invocation, str] = {}
         self._queue = Queue()
         self._live: dict[str, Live] = {}
@@ -122,7 +126,8 @@ class Scheduler:
             self._queue.release(now)
             self._plan(actions)
             self._submit(actions)
-        if not (self._planning or self._live or self._queue):
+        under_way = self._planning or self._live or self._queue
+        if not under_way and (self._halted or not self._flow.expects_more):
             self._conclude(actions)
         return actions
 
@@ -153,9 +158,6 @@ class Scheduler:
             if invocation is None:
                 return
             run = flow.runs[invocation.step]
-            if run.scope.above is not None and run.scope.is_abandoned:
-                flow.release(invocation)
-                continue
             step = run.step
             tool = step.run
             if isinstance(tool, Workflow) and 0 < waiting >= self.policy.in_flight - len(
@@ -177,7 +179,7 @@ class Scheduler:
                     return
                 continue
             finally:
-                if flow.faults:
+                if flow.has_faults:
                     self._take_faults()
             if self.policy.planning and is_beyond(run, inputs):
                 self._succeed(invocation, NOT_KNOWN)
@@ -325,8 +327,6 @@ class Scheduler:
         (self.failures if self._flow.fail(invocation) else self.tolerated).append(failure)
 
     def _take_faults(self) -> None:
-        """Steps that could not even be opened: an expression failed, or there is no array."""
-        faults, self._flow.faults = self._flow.faults, []
-        for name, message, scope in faults:
+        for name, message, matters in self._flow.take_faults():
             failure = Failure(name, Reason.PLANNING, message)
-            (self.failures if self._flow.fail_scope(scope) else self.tolerated).append(failure)
+            (self.failures if matters else self.tolerated).append(failure)

@@ -12,7 +12,7 @@ from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
 from hepflow.model.record import RunRecord
 from hepflow.model.site import Extent, Site
-from hepflow.model.task import Attempt, Task
+from hepflow.model.task import Attempt, Task, Usage
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
 
@@ -76,11 +76,20 @@ class Exporter(Protocol):
 
 
 class Done(NamedTuple):
-    """A task that has run, and what it left."""
+    """A task that has run, and what it left.
+
+    Args:
+        usage: what it used, when it ran.
+        where: the host, and what finds it there.
+        after: the steps that its own step takes values from, by paths without indices.
+    """
 
     name: str
     task: Task
     outputs: Values
+    usage: Usage = Usage()
+    where: str = ""
+    after: tuple[str, ...] = ()
 
 
 @runtime_checkable

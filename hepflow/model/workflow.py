@@ -31,6 +31,24 @@ NOWHERE: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """The default of a port that is an output of another run, looked up when a run begins.
+
+    Args:
+        text: which run's, and which output.
+        folder: what relative paths in it are relative to.
+        place: where it is asked for.
+    """
+
+    text: str
+    folder: str
+    place: Place = NOWHERE
+
+    def __str__(self) -> str:
+        return f"from {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A named, typed input or output.
 
@@ -40,7 +58,7 @@ class Port:
 
     name: str
     type: Type = ANY
-    default: Value | Required = REQUIRED
+    default: Value | Required | From = REQUIRED
     doc: str = ""
     place: Place = NOWHERE
 

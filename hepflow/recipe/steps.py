@@ -13,11 +13,12 @@ from typing import Final
 from hepflow.model.types import ANY, Type
 from hepflow.model.values import Value
 from hepflow.model.workflow import (
-    REQUIRED,
     Binding,
     Expression,
+    From,
     Loop,
     Port,
+    Required,
     Scatter,
     Step,
     Tool,
@@ -411,9 +412,12 @@ def _check_inner_inputs(
     for name, port in wanted.items():
         if name in found.parameters:
             continue
-        if name not in parts.feeds and port.default is REQUIRED:
+        if name not in parts.feeds and isinstance(port.default, Required | From):
             what = f"step '{found.name}': the input '{name}' is not given"
-            why = f"what it runs takes '{name}' ({port.type}) and has no default for it"
+            has = "has no default for it"
+            if isinstance(port.default, From):
+                has = f"would take it {port.default}, which only a run of its own can"
+            why = f"what it runs takes '{name}' ({port.type}) and {has}"
             context.faults.add(
                 "HF205", found.path, what, why=why, fix=f"add 'inputs: {{{name}: ...}}'", key=True
             )

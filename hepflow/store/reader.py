@@ -32,6 +32,8 @@ from hepflow.store.records import (
 from hepflow.store.results import CHUNK, RUN_SHIFT
 
 _SUMMARY: Final = "id, name, recipe, state, started, ended, host, pid, message"
+_WHOLE: Final = "coalesce(json_extract(options,'$.within'),0)=0"
+"""What is true of a run that is no part of another one."""
 LOG_TAIL: Final = 65536
 """Bytes that are shown of what a running task has printed."""
 
@@ -39,6 +41,9 @@ _REPORT: Final = (
     "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, gpu, gpu_peak, exit,"
     " reason, message, outputs, stdout, stderr, log, site"
 )
+
+AT_ONCE: Final = 500
+"""Ids in one question; SQLite takes so many and no unlimited number."""
 
 
 @contextmanager
@@ -56,12 +61,28 @@ def _summary(place: Place, row: tuple[object, ...]) -> RunSummary:
     return RunSummary(number, name, recipe, state, *rest)  # type: ignore[arg-type]
 
 
-def runs(place: Place) -> tuple[RunSummary, ...]:
-    """All runs, the newest first; none where there is no store yet."""
+def runs(place: Place, *, whole: bool = False) -> tuple[RunSummary, ...]:
+    """All runs, the newest first; none where there is no store yet.
+
+    Args:
+        whole: leave out those that are parts of others.
+    """
     if not place.exists():
         return ()
+    where = f"WHERE {_WHOLE}" if whole else ""
     with reading(place) as database:
-        rows = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC").fetchall()
+        rows = database.execute(f"SELECT {_SUMMARY} FROM run {where} ORDER BY id DESC").fetchall()
+    return tuple(_summary(place, row) for row in rows)
+
+
+def parts(place: Place, run: int) -> tuple[RunSummary, ...]:
+    """The runs that a run has had as parts of it, the newest first."""
+    with reading(place) as database:
+        rows = database.execute(
+            f"SELECT {_SUMMARY} FROM run WHERE id>? AND json_extract(options,'$.within')=?"
+            " ORDER BY id DESC",
+            (run, run),
+        ).fetchall()
     return tuple(_summary(place, row) for row in rows)
 
 
@@ -74,7 +95,7 @@ def find_run(place: Place, run: int | None) -> RunSummary:
     with reading(place) as database:
         if run is None:
             row = database.execute(
-                f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1"
+                f"SELECT {_SUMMARY} FROM run WHERE {_WHOLE} ORDER BY id DESC LIMIT 1"
             ).fetchone()
         else:
             row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()
@@ -212,6 +233,20 @@ def tasks(
         return tuple(_report(place, row) for row in rows if _matches(row[1], row[2], pattern))
 
 
+def reports(place: Place, attempts: Sequence[int]) -> dict[int, TaskReport]:
+    """Attempts by their ids, of whatever runs."""
+    found: dict[int, TaskReport] = {}
+    with reading(place) as database:
+        for first in range(0, len(attempts), AT_ONCE):
+            some = attempts[first : first + AT_ONCE]
+            marks = ",".join("?" * len(some))
+            for row in database.execute(
+                f"SELECT {_REPORT} FROM attempt WHERE id IN ({marks})", some
+            ):
+                found[row[0]] = _report(place, row)
+    return found
+
+
 def _matches(task: str, number: int, pattern: str) -> bool:
     if pattern in ("*", task, f"{task}#{number}") or pattern == step_of(task):
         return True
@@ -242,6 +277,7 @@ def status(place: Place, run: int | None) -> RunStatus:
         ),
         tuple(report for name, report in last.items() if name not in succeeded),
         running,
+        tuple(status(place, part.id) for part in reversed(parts(place, summary.id))),
     )
 
 
