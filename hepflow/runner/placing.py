@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from hepflow.model.site import Extent, Queue, Site, Staging
 from hepflow.model.task import Resources
 from hepflow.model.values import Values, files_in
-from hepflow.model.workflow import Sited, Workflow
+from hepflow.model.workflow import Workflow, within
 
 AHEAD: Final = 2.0
 """Work that a site of known size is given, in times its cores: the next task is there when one ends."""
@@ -221,18 +220,10 @@ def named_sites(workflow: Workflow) -> dict[str, str]:
     return found
 
 
-@cache
-def _is_sited(tool: type) -> bool:
-    """Whether tools of a class are ``Sited``: asked of a hundred thousand steps, and of few classes."""
-    return hasattr(tool, "sites")
-
-
 def _named(workflow: Workflow, prefix: str) -> Iterator[tuple[str, str]]:
     for step in workflow.steps:
         if step.site:
             yield prefix + step.name, step.site
-        if isinstance(step.run, Workflow):
-            yield from _named(step.run, f"{prefix}{step.name}/")
-        elif _is_sited(type(step.run)):
-            sited: Sited = step.run  # type: ignore[assignment]
-            yield from ((prefix + step.name, site) for site in sited.sites)
+        inner = within(step)
+        if inner is not None:
+            yield from _named(inner, f"{prefix}{step.name}/")

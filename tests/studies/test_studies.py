@@ -500,3 +500,35 @@ def test_rounds_of_a_trial_are_named_and_kept_one_by_one(lab: Lab) -> None:
     lab.succeeded(study(text))
     assert "tune/trial[2]@4/round" in lab.ran()
     assert [len(record["reports"]) for record in lab.trials()] == [5, 5, 5]
+
+
+# --- how it reads --------------------------------------------------------------------------------
+
+
+def test_links_lead_through_a_study_also_where_it_cannot_be_planned_yet(lab: Lab) -> None:
+    text = """\
+        hepflow: v1
+        name: linked
+        steps:
+          a: {command: "echo 3 > {{ outputs.v }}", outputs: {v: {path: v, read: json}}}
+          tune:
+            inputs: {a: a.v}
+            study: {parameters: {x: [1, 2]}, minimize: "{{ outputs.v }}", trials: TRIALS, plots: false}
+            command: "echo {{ x + inputs.a }} > {{ outputs.v }}"
+            outputs: {v: {path: v, read: json}}
+          judge: {inputs: {v: tune.v}, command: "echo {{ inputs.v }}"}
+        """
+    workflow = api.load(lab.write(text.replace("TRIALS", "2")))
+    plan = api.plan(workflow, {}, project=lab.project)
+    assert {step.path: step.depends_on for step in plan.steps} == {
+        "a": (), "tune": ("a",), "judge": ("tune",)
+    }  # fmt: skip
+    lab.succeeded(text.replace("TRIALS", "2"))
+    workflow = api.load(lab.write(text.replace("TRIALS", "3")))
+    plan = api.plan(workflow, {}, project=lab.project)
+    depends = {step.path: set(step.depends_on) for step in plan.steps}
+    assert depends["tune/trial"] == {"a", "tune/ask"}
+    assert depends["tune/tell"] >= {"tune/trial"}
+    assert depends["tune/best"] == {"tune/tell"}
+    assert depends["judge"] == {"tune/best", "tune/trial"}
+    assert "tune/trial" in api.report(lab.project)
