@@ -17,7 +17,7 @@ from hepflow.model.errors import UsageError
 from hepflow.model.protocols import Exporter, LoadOptions, RunExporter
 from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Value
-from hepflow.model.workflow import REQUIRED, Port, Workflow
+from hepflow.model.workflow import From, Port, Required, Workflow
 
 FILES = "files"
 """The folder of a package for what does not stand below the recipe's own folder."""
@@ -86,13 +86,13 @@ def _given(
     """The inputs there are, checked as for a run, and the names of those there are not."""
     lenient = replace(workflow, inputs=tuple(map(_lenient, workflow.inputs)))
     found = read_inputs(lenient, files, values)
-    needed = {port.name for port in workflow.inputs if port.default is REQUIRED}
+    needed = {port.name for port in workflow.inputs if isinstance(port.default, Required | From)}
     missing = tuple(name for name in found if name in needed and found[name] is None)
     return {name: value for name, value in found.items() if name not in missing}, missing
 
 
 def _lenient(port: Port) -> Port:
-    if port.default is not REQUIRED or port.type.name == "any":
+    if not isinstance(port.default, Required | From):
         return port
     return replace(
         port, default=None, type=Type(port.type.name, port.type.items, port.type.symbols, True)

@@ -52,6 +52,8 @@ def conduct(
         machine.emit(result)
     else:
         _tell(result, quiet, kept)
+        for warning in result.warnings:
+            words.say(f"warning: {warning}", err=True)
         (show or tell_outputs)(result, quiet)
     if result.succeeded:
         return 0

@@ -38,12 +38,11 @@ class Binder:
         """
         step, scope = run.step, run.scope
         once = scope.graph.once.get(run.place, ())
-        streamed = {stream.port: stream for stream in run.streams} if step.scatter else {}
-        raw = {
-            port: gather(scope, binding)
-            for port, binding in step.inputs.items()
-            if port not in streamed
-        }
+        streamed = {stream.port: stream for stream in run.streams}
+        links = step.inputs.items()
+        if streamed:
+            links = {port: step.inputs[port] for port in step.inputs.keys() - streamed}.items()
+        raw = {port: gather(scope, binding) for port, binding in links}
         if not step.scatter and not once:
             run.constant = raw
             run.width = 1

@@ -51,7 +51,6 @@ class Feed:
     def __init__(self, on_end: OnEnd) -> None:
         self.runs: dict[int, Piece] = {}
         self.counts: dict[str, Counts] = {}
-        self.faults: list[tuple[str, str]] = []
         self.outputs: Values = {}
         self._on_end = on_end
         self._waiting: deque[Piece] = deque()
@@ -112,5 +111,18 @@ class Feed:
         self._waiting.appendleft(self.runs.pop(invocation.step))
 
     def release(self, invocation: Invocation) -> None:
-        """It failed for good, or was cancelled."""
+        """It was cancelled."""
         self._on_end(self.runs.pop(invocation.step).title, None)
+
+    def fail(self, invocation: Invocation) -> bool:
+        """It failed for good."""
+        self.release(invocation)
+        return True
+
+    @property
+    def has_faults(self) -> bool:
+        return False
+
+    def take_faults(self) -> tuple[()]:
+        """Nothing is opened here that could fail."""
+        return ()

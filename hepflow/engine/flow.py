@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hepflow.engine.state import Counts
@@ -33,11 +33,9 @@ class Flow(Protocol):
 
     Attributes:
         counts: how far each step is, by its path without indices.
-        faults: steps that could not be opened, path and reason; the scheduler clears them.
     """
 
     counts: dict[str, Counts]
-    faults: list[tuple[str, str]]
 
     @property
     def runs(self) -> Mapping[int, Opened]:
@@ -65,3 +63,14 @@ class Flow(Protocol):
     def fill(self, invocation: Invocation, outputs: Values) -> bool: ...
 
     def release(self, invocation: Invocation) -> None: ...
+
+    def fail(self, invocation: Invocation) -> bool:
+        """An invocation failed for good. Whether nobody tolerates that."""
+        ...
+
+    @property
+    def has_faults(self) -> bool: ...
+
+    def take_faults(self) -> Sequence[tuple[str, str, bool]]:
+        """Steps that could not even be opened: name, why, and whether nobody tolerates that."""
+        ...

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hepflow.engine.dataflow import Dataflow
+from hepflow.engine.dataflow import Dataflow, is_beyond
 from hepflow.engine.feed import Feed
-from hepflow.engine.flow import Flow, Opened
+from hepflow.engine.flow import Flow
 from hepflow.engine.queue import Live, Queue
 from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import (
@@ -35,7 +35,7 @@ from hepflow.model.events import (
     Unplannable,
 )
 from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
-from hepflow.model.values import UNKNOWN, Values, is_unknown
+from hepflow.model.values import Values
 from hepflow.model.workflow import Workflow
 
 LOST_LIMIT: Final = 10
@@ -88,6 +88,7 @@ class Scheduler:
     def __init__(self, work: Workflow | Feed, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
+        self.tolerated: list[Failure] = []
         self._flow: Flow = (
             work if isinstance(work, Feed) else Dataflow(work, inputs, planning=policy.planning)
         )
@@ -178,27 +179,13 @@ class Scheduler:
                     return
                 continue
             finally:
-                if flow.faults:
+                if flow.has_faults:
                     self._take_faults()
-            if self.policy.planning and self._is_beyond(run, inputs):
+            if self.policy.planning and is_beyond(run, inputs):
                 self._succeed(invocation, NOT_KNOWN)
                 continue
             name = self._planning[invocation] = run.name(invocation.element)
             actions.append(Plan(invocation, name, tool, inputs, step.cache, step.site))
-
-    def _is_beyond(self, run: Opened, inputs: Values) -> bool:
-        """Whether what an invocation is depends on what has not run: then its outputs do as well."""
-        waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
-        if not waits:
-            return False
-        counts = run.counts
-        port = min(waits, key=len) if len(waits) > 1 else waits[0]
-        if not counts.unknown:
-            counts.waits_for = port
-        elif counts.waits_for != port:
-            counts.waits_for = ""
-        counts.unknown += 1
-        return True
 
     def _submit(self, actions: list[Action]) -> None:
         while len(self._queue) and len(self._live) < self.policy.in_flight:
@@ -336,11 +323,10 @@ class Scheduler:
     def _fail(self, invocation: Invocation, reason: Reason, message: str) -> None:
         run = self._flow.runs[invocation.step]
         run.counts.failed += 1
-        self.failures.append(Failure(run.name(invocation.element), reason, message))
-        self._flow.release(invocation)
+        failure = Failure(run.name(invocation.element), reason, message)
+        (self.failures if self._flow.fail(invocation) else self.tolerated).append(failure)
 
     def _take_faults(self) -> None:
-        """Steps that could not even be opened: an expression failed, or there is no array."""
-        for path, message in self._flow.faults:
-            self.failures.append(Failure(path, Reason.PLANNING, message))
-        self._flow.faults.clear()
+        for name, message, matters in self._flow.take_faults():
+            failure = Failure(name, Reason.PLANNING, message)
+            (self.failures if matters else self.tolerated).append(failure)

@@ -31,6 +31,24 @@ NOWHERE: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """The default of a port that is an output of another run, looked up when a run begins.
+
+    Args:
+        text: which run's, and which output.
+        folder: what relative paths in it are relative to.
+        place: where it is asked for.
+    """
+
+    text: str
+    folder: str
+    place: Place = NOWHERE
+
+    def __str__(self) -> str:
+        return f"from {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A named, typed input or output.
 
@@ -40,7 +58,7 @@ class Port:
 
     name: str
     type: Type = ANY
-    default: Value | Required = REQUIRED
+    default: Value | Required | From = REQUIRED
     doc: str = ""
     place: Place = NOWHERE
 
@@ -200,11 +218,22 @@ class Sized(Protocol):
         ...
 
 
+@runtime_checkable
+class Sited(Protocol):
+    """A tool that plans workflows whose steps name sites."""
+
+    @property
+    def sites(self) -> Collection[str]:
+        """Those sites: a run has them ready."""
+        ...
+
+
 class Step(NamedTuple):
     """One node of a workflow.
 
     Args:
-        name: unique in its workflow.
+        name: unique in its workflow. One of several steps that a person sees as one bears an index,
+            ``trial[3]``: they are counted together.
         run: the tool, or a workflow in place.
         inputs: port -> what feeds it. A port whose name holds a dot exists for expressions only.
         outputs: the ports it offers, with the type of one invocation's value.
@@ -213,6 +242,8 @@ class Step(NamedTuple):
         cache: whether results may be taken from earlier runs.
         limit: invocations in flight at a time; 0 for no limit of its own.
         site: the site its tasks go to; empty for wherever they fit.
+        tolerant: an invocation that fails for good, or something in it, leaves null outputs instead of
+            failing what it is part of.
     """
 
     name: str
@@ -229,6 +260,7 @@ class Step(NamedTuple):
     doc: str = ""
     place: Place = NOWHERE
     site: str = ""
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,6 +272,7 @@ class Workflow:
             the first step sees them (CWL: find secondary files, check formats). Raises RecipeError.
         read: how its language reads a file of inputs, places in it made absolute; ``None`` for
             YAML or JSON of ``name: value``. Raises RecipeError.
+        tracking: the trackers that are to keep a record of its runs, each with its settings.
     """
 
     name: str
@@ -250,6 +283,7 @@ class Workflow:
     source: str = ""
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
+    tracking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def at_site(workflow: Workflow, site: str) -> Workflow:

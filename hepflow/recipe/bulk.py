@@ -57,7 +57,12 @@ class _Outputs:
 
 
 class Bulk:
-    """Builds plain steps of one workflow; remembers what they have in common."""
+    """Builds plain steps of one workflow; remembers what they have in common.
+
+    Attributes:
+        built: the names of the steps it built.
+        in_order: whether these take values only from those that it built before.
+    """
 
     def __init__(self, context: Context, path: tuple[str | int, ...]) -> None:
         self._context = context
@@ -65,6 +70,8 @@ class Bulk:
         self._outputs: dict[tuple[object, ...], _Outputs | None] = {}
         self._of_shape: dict[int, _Outputs] = {}
         self._names: dict[str, str] = {}
+        self.built: set[str] = set()
+        self.in_order = True
         self._bindings: dict[str, Binding | None] = {}
         self._kits: dict[tuple[tuple[str, ...], _Outputs], Kit | None] = {}
         self._tools: dict[tuple[str, tuple[str, ...], _Outputs], PythonTool | None] = {}
@@ -101,7 +108,7 @@ class Bulk:
         elif python and type(written) is list:
             key = (None, *written)
         elif "outputs" not in raw:
-            key = (python,)
+            key = ("none", python)  # to a function that is not the same as `outputs: {}`
         else:
             return None
         try:
@@ -149,6 +156,7 @@ class Bulk:
         tool = self._tool(raw, tuple(bindings), outputs)
         if tool is None:
             return None
+        self.built.add(name)
         return Step(
             name,
             tool,
@@ -180,6 +188,8 @@ class Bulk:
         elif owner in around.steps and port in around.steps[owner].outputs:
             # One object for each name, so that no table of steps has to compare texts.
             outputs = around.steps[owner].outputs
+            # Asked when the link is first met: whoever takes it later is later in the file as well.
+            self.in_order = self.in_order and owner in self.built
             found = Binding((Ref(self._names.get(owner, owner), outputs[port].name),))
         self._bindings[text] = found
         return found

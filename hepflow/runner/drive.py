@@ -83,7 +83,7 @@ class Runner:
         self._adopts = adopt
         self._sharing = Sharing()
         self._interrupted = False
-        self._failures_noted = 0
+        self._noted = [0, 0]
         self._conclusion: Conclude | None = None
         self._pending: list[Event] = []
         self._begun: list[Attempt] = []
@@ -349,13 +349,13 @@ class Runner:
 
     def _note_failures(self) -> None:
         """Failures without an attempt are told and kept like any other."""
-        failures = self._scheduler.failures
-        for failure in failures[self._failures_noted :]:
-            if failure.reason is Reason.PLANNING:
-                self._telling.note([f"{failure.name} failed: {failure.message}"])
-                row = self._writer.new_id()
-                self._books.never_begun(failure.name, row, failure.reason, failure.message)
-        self._failures_noted = len(failures)
+        for which, failures in enumerate((self._scheduler.failures, self._scheduler.tolerated)):
+            for failure in failures[self._noted[which] :]:
+                if failure.reason is Reason.PLANNING:
+                    self._telling.note([f"{failure.name} failed: {failure.message}"])
+                    row = self._writer.new_id()
+                    self._books.never_begun(failure.name, row, failure.reason, failure.message)
+            self._noted[which] = len(failures)
 
     def _note_reuse(self) -> None:
         planner = self._planner

@@ -149,7 +149,7 @@ class Preview:
 
     def _planned(self, counts: Counts, depends_on: tuple[str, ...]) -> PlannedStep:
         """What would become of a step whose tasks are all counted."""
-        width = -1 if counts.unopened or counts.guessed else counts.width
+        width = -1 if counts.guessed else counts.known_width
         tally = self._tallies.pop(counts.label, None)
         to_run, unknown = counts.unknown, counts.unknown
         if tally is None:

@@ -1,6 +1,6 @@
-"""Read what other steps wrote: shards of simulations, and reference posteriors.
+"""Write and read what steps pass on: shards of simulations, and reference posteriors.
 
-Owns every check of a numpy archive, so that what passes here fits the task in name and shape.
+Owns every check of a numpy archive, so that what passes here fits the problem in name and shape.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.errors import InputError
-from hepflow_lfi.tasks import Task
+from hepflow_lfi.errors import InputError, UsageError
+from hepflow_lfi.problems import Problem
 
 AnyPath = str | os.PathLike[str]
 Floats32 = NDArray[np.float32]
@@ -24,10 +24,14 @@ Floats32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Simulations:
-    """Parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave."""
+    """Parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave.
+
+    In a single round they were drawn from the prior, in those after from what was learned before.
+    """
 
     theta: Floats32
     x: Floats32
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +42,143 @@ class Reference:
     posterior: Floats32
 
 
-def read_simulations(paths: Sequence[AnyPath], task: Task) -> Simulations:
-    """Read and join the shards, in the order given."""
-    thetas, xs = [], []
-    seen: dict[int, Path] = {}
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Parameters ``theta`` (n, parameters) to simulate in ``round``, counted from 1."""
+
+    theta: Floats32
+    round: int
+
+
+def write_simulations(
+    path: AnyPath,
+    problem: Problem,
+    seed: int,
+    theta: NDArray[Any],
+    x: NDArray[Any],
+    round: int = 1,
+) -> None:
+    """Write a shard: parameters ``theta`` (n, parameters) and the data ``x`` (n, data) each gave.
+
+    The file is a numpy archive with both in single precision, and ``task``, ``seed`` and ``round``
+    to know it by.  The same arguments give the same bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            theta=theta.astype(np.float32),
+            x=x.astype(np.float32),
+            task=np.array(problem.name),
+            seed=np.array(seed),
+            round=np.array(round),
+        )
+
+
+def write_proposal(path: AnyPath, problem: Problem, proposal: Proposal) -> None:
+    """Write parameters that are to be simulated."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            theta=proposal.theta.astype(np.float32),
+            task=np.array(problem.name),
+            round=np.array(proposal.round),
+        )
+
+
+def read_proposal(path: AnyPath, problem: Problem) -> Proposal:
+    """Read parameters that are to be simulated."""
+    path = Path(path)
+    arrays = _read_arrays(path, ("theta", "task", "round"))
+    _check_problem(path, str(arrays["task"]), problem)
+    _check_shape(path, "theta", arrays["theta"], (None, problem.dim), problem)
+    return Proposal(arrays["theta"], int(arrays["round"]))
+
+
+def read_simulations(paths: Sequence[AnyPath], problem: Problem) -> Simulations:
+    """Read and join the shards, in the order given; the first settles how long data are."""
+    thetas: list[Floats32] = []
+    xs: list[Floats32] = []
+    seen: dict[tuple[int, int], Path] = {}
     for path in map(Path, paths):
-        arrays = _read_arrays(path, ("theta", "x", "task", "seed"))
-        _check_task(path, str(arrays["task"]), task)
-        _check_shape(path, "theta", arrays["theta"], (None, task.prior.dim), task)
-        _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), task.data_dim), task)
-        seed = int(arrays["seed"])
-        if seed in seen:
+        arrays = _read_arrays(path, ("theta", "x", "task", "seed"), ("round",))
+        _check_problem(path, str(arrays["task"]), problem)
+        _check_shape(path, "theta", arrays["theta"], (None, problem.dim), problem)
+        data_dim = xs[0].shape[1] if xs else None
+        _check_shape(path, "x", arrays["x"], (len(arrays["theta"]), data_dim), problem)
+        _check_support(path, arrays["theta"], problem)
+        shard = int(arrays.get("round", 1)), int(arrays["seed"])
+        if shard in seen:
             raise InputError(
                 path,
-                f"holds the same draws as {seen[seed]}",
-                why=f"both were made with seed {seed}; copies teach the network nothing",
+                f"holds the same draws as {seen[shard]}",
+                why=f"both were made with seed {shard[1]}; copies teach the network nothing",
                 fix="give every shard a seed of its own",
             )
-        seen[seed] = path
+        seen[shard] = path
         thetas.append(arrays["theta"].astype(np.float32))
         xs.append(arrays["x"].astype(np.float32))
-    return Simulations(np.concatenate(thetas), np.concatenate(xs))
+    rounds = max(round for round, _ in seen)
+    return Simulations(np.concatenate(thetas), np.concatenate(xs), rounds)
 
 
-def read_reference(path: AnyPath, task: Task) -> Reference:
-    """Read observations and their reference posteriors."""
+def read_reference(path: AnyPath, problem: Problem, data_dim: int) -> Reference:
+    """Read observations, ``data_dim`` long each, and their reference posteriors."""
     path = Path(path)
     arrays = _read_arrays(path, ("observations", "reference_posterior"))
     observations = arrays["observations"]
-    _check_shape(path, "observations", observations, (None, task.data_dim), task)
-    wanted = (len(observations), None, task.prior.dim)
-    _check_shape(path, "reference_posterior", arrays["reference_posterior"], wanted, task)
+    _check_shape(path, "observations", observations, (None, data_dim), problem)
+    wanted = (len(observations), None, problem.dim)
+    _check_shape(path, "reference_posterior", arrays["reference_posterior"], wanted, problem)
     return Reference(
         observations.astype(np.float64), arrays["reference_posterior"].astype(np.float32)
     )
 
 
-def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def read_observation(path: AnyPath, number: int, data_dim: int) -> NDArray[np.float64]:
+    """Return observation ``number``, counted from 1, of an archive or of a table of numbers (CSV).
+
+    An archive has them in ``observations`` (k, data); a table has one a line.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        rows = _read_arrays(path, ("observations",))["observations"].astype(np.float64)
+    else:
+        rows = _read_table(path)
+    if rows.ndim != 2 or rows.shape[1] != data_dim or not np.isfinite(rows).all():
+        shape = " x ".join(map(str, rows.shape))
+        raise InputError(
+            path,
+            f"holds {shape} numbers, needed are {data_dim} finite ones for each observation",
+            fix="pass data of the kind that was simulated",
+        )
+    if not 1 <= number <= len(rows):
+        raise UsageError(
+            "--observation",
+            f"there is no observation {number}",
+            why=f"{path} holds {len(rows)}, counted from 1",
+            fix=f"choose among 1-{len(rows)}",
+        )
+    return np.asarray(rows[number - 1])
+
+
+def _read_table(path: Path) -> NDArray[np.float64]:
+    if not path.is_file():
+        raise InputError(path, "no such file", fix="check the path")
+    try:
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise InputError(
+            path, "is no table of numbers", why=str(error), fix="write numbers with commas between"
+        ) from None
+
+
+def _read_arrays(
+    path: Path, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "no such file"
         raise InputError(path, what, fix="check the path; relative ones start in this folder")
@@ -84,7 +188,7 @@ def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array, not an archive of named ones")
             missing = [name for name in names if name not in archive]
-            arrays = {name: archive[name] for name in names if name in archive}
+            arrays = {name: archive[name] for name in (*names, *optional) if name in archive}
             found = ", ".join(archive.files) or "nothing"
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -100,17 +204,30 @@ def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _check_task(path: Path, found: str, task: Task) -> None:
-    if found != task.name:
+def _check_problem(path: Path, found: str, problem: Problem) -> None:
+    if found != problem.name:
         raise InputError(
             path,
-            f"was made for task {found!r}, not {task.name!r}",
-            fix="name the same task in every step",
+            f"was made for {found!r}, not {problem.name!r}",
+            fix="name the same task or problem in every step",
+        )
+
+
+def _check_support(path: Path, theta: NDArray[Any], problem: Problem) -> None:
+    # Single precision may put a draw at a bound just beyond it.
+    rounded = theta.astype(np.float64) * (1 + 1e-6), theta.astype(np.float64) * (1 - 1e-6)
+    outside = ~(problem.prior.contains(rounded[0]) | problem.prior.contains(rounded[1]))
+    if outside.any():
+        raise InputError(
+            path,
+            f"{outside.sum()} of {len(theta)} parameters lie outside the prior",
+            why=f"the first is {theta[outside][0].tolist()}",
+            fix=f"draw them from the prior of {problem.name}, or name the problem they are from",
         )
 
 
 def _check_shape(
-    path: Path, name: str, array: NDArray[Any], wanted: tuple[int | None, ...], task: Task
+    path: Path, name: str, array: NDArray[Any], wanted: tuple[int | None, ...], problem: Problem
 ) -> None:
     fits = array.ndim == len(wanted) and all(
         want in (None, have) for want, have in zip(wanted, array.shape, strict=True)
@@ -121,8 +238,8 @@ def _check_shape(
         raise InputError(
             path,
             f"array {name!r} is {have}, needed is {shown}",
-            why=f"task {task.name} has {task.prior.dim} parameters and {task.data_dim} data",
-            fix=f"pass a file made for {task.name}",
+            why=f"{problem.name} has {problem.dim} parameters; all data of it are equally long",
+            fix=f"pass a file made for {problem.name}",
         )
     if array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():
         raise InputError(

@@ -9,17 +9,21 @@ from fewer samples are lower and must not be compared with those from 10,000 a s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.mlp import fit_stack
+from hepflow_lfi.mlp import FittedStack, fit_stack
 
 FOLDS = 5
 SEED = 1
 UNITS_PER_DIMENSION = 10
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+Fit = Callable[[NDArray[Any], NDArray[Any], int, int], FittedStack]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +37,40 @@ class C2ST:
 
 def c2st(reference: NDArray[Any], inferred: NDArray[Any], seed: int = SEED) -> C2ST:
     """Compare samples ``reference`` (n, d) with ``inferred`` (m, d)."""
-    features, labels = _join(reference, inferred)
-    splits = _split(len(features), seed)
-    hidden = UNITS_PER_DIMENSION * features.shape[1]
-    accuracy, epochs = np.empty(FOLDS), np.empty(FOLDS, int)
+    return c2st_many([(reference, inferred)], seed)[0]
+
+
+def c2st_many(pairs: Sequence[Pair], seed: int = SEED, fit: Fit = fit_stack) -> list[C2ST]:
+    """Compare several pairs of one shape at once; ``fit`` trains all their classifiers together.
+
+    On a processor one pair at a time is as fast; an accelerator wants them all.
+    """
+    joined = [_join(reference, inferred) for reference, inferred in pairs]
+    features = np.stack([one[0] for one in joined])
+    labels = np.stack([one[1] for one in joined])
+    count, dims = features.shape[1:]
+    splits = _split(count, seed)
+    accuracy, epochs = np.empty((len(pairs), FOLDS)), np.empty((len(pairs), FOLDS), int)
     for size in {len(train) for train, _ in splits}:
-        members = [fold for fold, (train, _) in enumerate(splits) if len(train) == size]
-        trains = np.stack([splits[fold][0] for fold in members])
-        stack = fit_stack(features[trains], labels[trains], hidden, seed)
-        for network, fold in enumerate(members):
+        folds = [fold for fold, (train, _) in enumerate(splits) if len(train) == size]
+        trains = np.stack([splits[fold][0] for fold in folds])
+        members = [(pair, fold) for pair in range(len(pairs)) for fold in folds]
+        stack = fit(
+            features[:, trains].reshape(len(members), size, dims),
+            labels[:, trains].reshape(len(members), size),
+            UNITS_PER_DIMENSION * dims,
+            seed,
+        )
+        for network, (pair, fold) in enumerate(members):
             test = splits[fold][1]
-            right = stack.classify(network, features[test]) == labels[test].astype(bool)
-            accuracy[fold], epochs[fold] = right.mean(), stack.epochs[network]
-    return C2ST(float(accuracy.mean()), tuple(accuracy.tolist()), tuple(epochs.tolist()))
+            is_right = stack.classify(network, features[pair, test]) == labels[pair, test].astype(
+                bool
+            )
+            accuracy[pair, fold], epochs[pair, fold] = is_right.mean(), stack.epochs[network]
+    return [
+        C2ST(float(row.mean()), tuple(row.tolist()), tuple(trained.tolist()))
+        for row, trained in zip(accuracy, epochs, strict=True)
+    ]
 
 
 def _join(

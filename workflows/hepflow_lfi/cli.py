@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from hepflow_lfi import __version__
 from hepflow_lfi.errors import InputError, LfiError, UsageError
+from hepflow_lfi.options import JudgeOptions, SampleOptions, TrainOptions
 
 _STARTED = time.perf_counter()
 
@@ -34,6 +35,10 @@ The observation file is a numpy archive with 'observations' (k x data) and 'refe
 (k x n x parameters).  The published protocol is 10,000 samples a side over ten observations; with
 fewer samples scores come out lower, and the metrics file says that they are not comparable.
 """
+
+_METHOD_HELP = "NPE, NRE, NLE or FMPE (default: NPE)"
+_OBSERVATIONS_HELP = "numpy archive with 'observations', or a CSV table without a head"
+_PROBLEM_HELP = "name of a task (see 'tasks'), or a YAML file with the prior under 'parameters'"
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -75,7 +80,10 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_tasks(verbs)
     _add_simulate(verbs)
     _add_train(verbs)
+    _add_sample(verbs)
+    _add_propose(verbs)
     _add_judge(verbs)
+    _add_compare(verbs)
     return parser
 
 
@@ -98,18 +106,24 @@ def _add_simulate(verbs: Verbs) -> None:
 
 
 def _add_train(verbs: Verbs) -> None:
-    text = "Train a neural posterior estimate on one or more shards of simulations."
+    text = "Train a neural estimate of the posterior on one or more shards of simulations."
     verb = verbs.add_parser("train", help="train a posterior on shards", description=text)
-    verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
+    verb.add_argument("problem", metavar="PROBLEM", help=_PROBLEM_HELP)
     verb.add_argument("samples", nargs="+", metavar="SHARD", help="files that 'simulate' wrote")
+    verb.add_argument("--method", default="NPE", metavar="NAME", help=_METHOD_HELP)
     verb.add_argument("--out", default="posterior.pt", metavar="FILE", help="default: posterior.pt")
+    verb.add_argument("--metrics", metavar="FILE", help="held-out loss and times, as JSON")
     verb.add_argument("--seed", type=_whole, default=0, help="of weights and order (default: 0)")
-    verb.add_argument("--epochs", type=_positive, help="passes over the data (default: by task)")
-    verb.add_argument("--batch", type=_positive, help="simulations a step (default: by task)")
-    verb.add_argument("--learning-rate", type=_above_zero, help="its peak (default: by task)")
+    verb.add_argument("--epochs", type=_positive, help="passes over the data (default: by method)")
+    verb.add_argument("--batch", type=_positive, help="simulations a step (default: by method)")
+    verb.add_argument("--learning-rate", type=_above_zero, help="its peak (default: by method)")
     verb.add_argument(
-        "--network", choices=("nsf", "maf"), help="neural spline or autoregressive flow"
+        "--network",
+        choices=("nsf", "maf", "resnet", "mlp"),
+        help="neural spline or autoregressive flow, classifier, vector field (default: by method)",
     )
+    verb.add_argument("--hidden", type=_positive, help="units a hidden layer (default: by method)")
+    verb.add_argument("--layers", type=_positive, help="transforms of a flow, blocks of a resnet")
     verb.add_argument(
         "--jobs",
         type=_positive,
@@ -117,6 +131,38 @@ def _add_train(verbs: Verbs) -> None:
         help="threads (default: 1; for nets so small more only cost)",
     )
     verb.set_defaults(handler=_train)
+
+
+def _add_sample(verbs: Verbs) -> None:
+    text = "Draw parameters from a posterior, given one observation; write them as a table (CSV)."
+    verb = verbs.add_parser("sample", help="draw from a posterior", description=text)
+    verb.add_argument("posterior", metavar="POSTERIOR", help="the file that 'train' wrote")
+    verb.add_argument("observations", metavar="OBSERVATIONS", help=_OBSERVATIONS_HELP)
+    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
+    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument("--out", default="draws.csv", metavar="FILE", help="default: draws.csv")
+    verb.set_defaults(handler=_sample)
+
+
+def _add_propose(verbs: Verbs) -> None:
+    text = (
+        "Draw the parameters to simulate in the next round: from the prior of a problem, or from a "
+        "posterior given one observation."
+    )
+    verb = verbs.add_parser("propose", help="choose the next round's parameters", description=text)
+    verb.add_argument("problem", metavar="PROBLEM", help=_PROBLEM_HELP)
+    verb.add_argument("posterior", nargs="?", metavar="POSTERIOR", help="default: the prior")
+    verb.add_argument("--observations", metavar="FILE", help=_OBSERVATIONS_HELP)
+    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--draws", type=_positive, default=1000, help="default: 1000")
+    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument(
+        "--previous", metavar="FILE", help="the round before's, to measure the change"
+    )
+    verb.add_argument("--metrics", metavar="FILE", help="round and change, as JSON")
+    verb.add_argument("--out", default="proposal.npz", metavar="FILE", help="default: proposal.npz")
+    verb.set_defaults(handler=_propose)
 
 
 def _add_judge(verbs: Verbs) -> None:
@@ -137,8 +183,24 @@ def _add_judge(verbs: Verbs) -> None:
         "--observations", metavar="LIST", help="such as 1,2,5-7, counted from 1 (default: all)"
     )
     verb.add_argument("--jobs", type=_positive, help="processes (default: CPUs granted to us)")
+    verb.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where classifiers are trained (default: an accelerator if there is one)",
+    )
     verb.add_argument("--seed", type=_whole, default=0, help="of the samples (default: 0)")
     verb.set_defaults(handler=_judge)
+
+
+def _add_compare(verbs: Verbs) -> None:
+    text = "Put the metrics of several judged posteriors beside the published scores."
+    verb = verbs.add_parser("compare", help="table and figure of many scores", description=text)
+    verb.add_argument("metrics", nargs="+", metavar="METRICS", help="files that 'judge' wrote")
+    verb.add_argument("--csv", default="c2st.csv", metavar="FILE", help="default: c2st.csv")
+    verb.add_argument("--markdown", default="c2st.md", metavar="FILE", help="default: c2st.md")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
+    verb.set_defaults(handler=_compare)
 
 
 def _whole(text: str) -> int:
@@ -185,27 +247,66 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from hepflow_lfi.archives import read_simulations
-    from hepflow_lfi.tasks import find_task
+    from hepflow_lfi.tasks import find_problem
 
-    task = find_task(options.task)
-    data = read_simulations(options.samples, task)
-    _say(f"{len(data.theta)} simulations of {task.name} in {len(options.samples)} files")
+    problem = find_problem(options.problem)
+    data = read_simulations(options.samples, problem)
+    _say(f"{len(data.theta)} simulations of {problem.name} in {len(options.samples)} files")
 
     from hepflow_lfi import commands
+    from hepflow_lfi.methods import find_method
 
     commands.train(
-        task,
+        find_method(options.method),
+        problem,
         data,
-        commands.TrainOptions(
+        TrainOptions(
             out=options.out,
+            metrics=options.metrics,
             seed=options.seed,
             jobs=options.jobs,
             epochs=options.epochs,
             batch=options.batch,
             learning_rate=options.learning_rate,
             network=options.network,
+            hidden=options.hidden,
+            layers=options.layers,
         ),
         _say,
+    )
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from hepflow_lfi import commands
+
+    commands.sample(options.posterior, _read_sample_options(options), _say)
+
+
+def _propose(options: argparse.Namespace) -> None:
+    from hepflow_lfi.tasks import find_problem
+
+    problem = find_problem(options.problem)
+    if options.posterior is not None and options.observations is None:
+        raise UsageError(
+            "--observations", "is missing", why="a posterior needs data", fix="name the file"
+        )
+    from hepflow_lfi import commands
+
+    if options.posterior is None:
+        commands.propose_from_prior(problem, options.draws, options.seed, options.out, _say)
+        return
+    commands.propose(
+        options.posterior, options.previous, options.metrics, _read_sample_options(options), _say
+    )
+
+
+def _read_sample_options(options: argparse.Namespace) -> SampleOptions:
+    return SampleOptions(
+        observations=options.observations,
+        observation=options.observation,
+        draws=options.draws,
+        seed=options.seed,
+        out=options.out,
     )
 
 
@@ -220,7 +321,7 @@ def _judge(options: argparse.Namespace) -> None:
     from hepflow_lfi import commands
 
     commands.judge(
-        commands.JudgeOptions(
+        JudgeOptions(
             posterior=options.posterior,
             reference=options.reference,
             metrics=options.metrics,
@@ -228,8 +329,22 @@ def _judge(options: argparse.Namespace) -> None:
             samples=options.samples,
             observations=options.observations,
             jobs=jobs,
+            device=options.device,
             seed=options.seed,
             started=_STARTED,
         ),
         _say,
     )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from hepflow_lfi.comparison import gather_rows, read_cells, write_table
+
+    rows = gather_rows(read_cells(options.metrics))
+    write_table(rows, options.csv, options.markdown)
+    if options.plot is not None:
+        from hepflow_lfi.comparison_figure import draw_comparison
+
+        draw_comparison(options.plot, rows)
+    with open(options.markdown, encoding="utf-8") as file:
+        _say(file.read())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hepflow_lfi.priors import Floats, Prior
-from hepflow_lfi.simulators import LINEAR_NOISE_VARIANCE, MIXTURE_SCALES, draw_moon
+from hepflow_lfi.simulators import LINEAR_BOUND, LINEAR_NOISE_VARIANCE, MIXTURE_SCALES, draw_moon
 
 Draw = Callable[[int], Floats]
 
@@ -22,6 +22,20 @@ def gaussian_linear(
     """Prior and noise have the same variance, so the posterior is N(x/2, 0.05 I)."""
     sd = np.sqrt(LINEAR_NOISE_VARIANCE / 2)
     return generator.normal(observation / 2, sd, (count, prior.dim))
+
+
+def gaussian_linear_uniform(
+    observation: Floats, count: int, generator: np.random.Generator, prior: Prior
+) -> Floats:
+    """N(x, 0.1 I), cut by the prior: every parameter for itself, because none depends on another."""
+    sd = np.sqrt(LINEAR_NOISE_VARIANCE)
+    theta = generator.normal(observation, sd, (count, prior.dim))
+    outside = np.abs(theta) > LINEAR_BOUND
+    while outside.any():
+        redrawn = generator.normal(np.broadcast_to(observation, theta.shape)[outside], sd)
+        theta[outside] = redrawn
+        outside = np.abs(theta) > LINEAR_BOUND
+    return theta
 
 
 def two_moons(

@@ -29,7 +29,7 @@ REFERENCE_COLOUR, INFERRED_COLOUR, PUBLISHED_COLOUR = "#6b7686", "#c8401f", "#1f
 BINS_1D, BINS_2D = 80, 180
 SMOOTHINGS_BINS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 ENOUGH_SAMPLES = 40
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.linewidth": 0.7,
@@ -46,7 +46,7 @@ Range = tuple[float, float]
 
 def draw_figure(path: str | os.PathLike[str], verdict: Verdict) -> None:
     """Write the figure as PNG."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _compose(verdict)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _compose(verdict: Verdict) -> Figure:
     left, right = figure.subfigures(1, 2, width_ratios=(side, 3.2))
     axes = left.subplots(dims, dims, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     _draw_corner(axes, _Pair.of(shown, dims))
-    title = f"{verdict.task.name}, observation {shown.observation}"
+    title = f"{verdict.subject.problem.name}, observation {shown.observation}"
     if dims < shown.reference.shape[1]:
         title += f" (first {dims} of {shown.reference.shape[1]} parameters)"
     left.suptitle(title, fontsize=10, x=0.02, ha="left")
@@ -187,14 +187,14 @@ def _draw_key(panel: SubFigure, verdict: Verdict) -> None:
     handles = [
         Patch(color=REFERENCE_FILLS[1], label="reference, 68 %"),
         Patch(color=REFERENCE_FILLS[0], label="reference, 95 %"),
-        Line2D([], [], color=INFERRED_COLOUR, label=f"{verdict.method}, 68 % and 95 %"),
+        Line2D([], [], color=INFERRED_COLOUR, label=f"{verdict.subject.method}, 68 % and 95 %"),
     ]
     panel.legend(
         handles=handles,
         loc="upper right",
         bbox_to_anchor=(0.98, 0.9),
         frameon=False,
-        title=f"{verdict.simulations:,} simulations\n{verdict.trial.samples:,} samples a side",
+        title=f"{verdict.subject.simulations:,} simulations\n{verdict.trial.samples:,} samples a side",
         alignment="left",
         fontsize=8.5,
         title_fontsize=8.5,
@@ -219,7 +219,7 @@ def _draw_scores(ax: Axes, verdict: Verdict, shown: ObservationScore) -> None:
         label = f"published mean {published.mean:.3f}"
         ax.axvline(published.mean, color=PUBLISHED_COLOUR, linewidth=1.2, label=label)
         limit = max(limit, published.mean + published.sd_over_observations)
-    label = f"{verdict.method} mean {verdict.mean:.3f}"
+    label = f"{verdict.subject.method} mean {verdict.mean:.3f}"
     ax.axvline(verdict.mean, color=INFERRED_COLOUR, linewidth=1.2, linestyle="--", label=label)
     ax.errorbar(
         values, numbers, xerr=errors, fmt="o", color=INFERRED_COLOUR, markersize=4, linewidth=1

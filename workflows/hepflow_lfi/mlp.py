@@ -137,7 +137,7 @@ def fit_stack(
     k, n, d = features.shape
     layers = (d, hidden, hidden, 1)
     generator = np.random.RandomState(seed)
-    start = _initial_weights(layers, generator).astype(features.dtype)
+    start = draw_initial_weights(layers, generator).astype(features.dtype)
     done = np.empty((k, start.size), features.dtype)
     epochs = np.zeros(k, np.int64)
     active = np.arange(k)
@@ -166,7 +166,8 @@ def fit_stack(
     return FittedStack(done, layers, epochs)
 
 
-def _initial_weights(layers: tuple[int, ...], generator: np.random.RandomState) -> FloatArray:
+def draw_initial_weights(layers: tuple[int, ...], generator: np.random.RandomState) -> FloatArray:
+    """Return the weights (p,) that scikit-learn starts from: matrices first, then biases."""
     matrices, biases = [], []
     for fan_in, fan_out in pairwise(layers):
         bound = np.sqrt(6.0 / (fan_in + fan_out))

@@ -14,7 +14,7 @@ from hepflow_lfi import __version__
 from hepflow_lfi.c2st import FOLDS, SEED, UNITS_PER_DIMENSION
 from hepflow_lfi.judging import Verdict
 
-FORMAT = "hepflow-lfi metrics 1"
+FORMAT = "hepflow-lfi metrics 2"
 _LIBRARIES = ("numpy", "scipy", "torch", "sbi", "matplotlib")
 
 
@@ -45,14 +45,15 @@ def describe_verdict(verdict: Verdict, timings_s: Mapping[str, float]) -> dict[s
             published.sd_over_observations if published else None
         ),
         "published_source": published.source if published else None,
-        "task": verdict.task.name,
-        "method": verdict.method,
-        "simulations": verdict.simulations,
+        "task": verdict.subject.problem.name,
+        "method": verdict.subject.method,
+        "simulations": verdict.subject.simulations,
+        "seed": verdict.subject.seed,
         "samples_a_side": verdict.trial.samples,
         "classifier": {
             "folds": FOLDS,
             "seed": SEED,
-            "hidden_units_a_layer": UNITS_PER_DIMENSION * verdict.task.prior.dim,
+            "hidden_units_a_layer": UNITS_PER_DIMENSION * verdict.subject.problem.prior.dim,
         },
         "observations": [
             {
@@ -67,6 +68,7 @@ def describe_verdict(verdict: Verdict, timings_s: Mapping[str, float]) -> dict[s
             for score in verdict.scores
         ],
         "jobs": verdict.trial.jobs,
+        "device": verdict.trial.device,
         "timings_s": {name: round(value, 2) for name, value in timings_s.items()},
         "versions": describe_versions(),
     }

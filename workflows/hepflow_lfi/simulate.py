@@ -1,23 +1,27 @@
-"""Draw one shard of simulations and write it to a file; needs numpy only."""
+"""Simulate one shard and write it to a file; needs numpy only."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
+from hepflow_lfi.archives import read_proposal, write_simulations
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.tasks import Task, find_task
+from hepflow_lfi.problems import Problem
+from hepflow_lfi.tasks import find_task
 
 ENTROPY = 2021_130_343  # the benchmark paper's year, volume and page
 
 
-def seed_generator(task: Task, seed: int) -> np.random.Generator:
-    """Return the generator of shard ``seed``: independent of every other shard and task."""
-    if seed < 0:
-        raise UsageError("seed", f"{seed} is below zero", fix="number the shards 0, 1, 2, ...")
-    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(task.number, seed))
+def seed_generator(problem: Problem, *numbers: int) -> np.random.Generator:
+    """Return the generator of a shard: independent of every other ``numbers`` and problem."""
+    for number in numbers:
+        if number < 0:
+            raise UsageError(
+                "seed", f"{number} is below zero", fix="number the shards 0, 1, 2, ..."
+            )
+    sequence = np.random.SeedSequence(ENTROPY, spawn_key=(problem.number, *numbers))
     return np.random.default_rng(sequence)
 
 
@@ -26,24 +30,39 @@ def draw(
 ) -> None:
     """Draw ``draws`` parameters from the prior of ``task``, simulate each, write ``sample``.
 
-    The file is a numpy archive: ``theta`` (draws, parameters) and ``x`` (draws, data) as float32,
-    ``task`` and ``seed`` to know it by.  The same arguments give the same bytes.
+    The file is what :func:`hepflow_lfi.archives.write_simulations` writes.  The same arguments
+    give the same bytes.
     """
-    problem = find_task(task)
+    found = find_task(task)
     if draws < 1:
         raise UsageError(
             "draws", f"{draws} is no number of simulations", fix="ask for one or more a shard"
         )
-    generator = seed_generator(problem, seed)
-    theta = problem.prior.draw(draws, generator)
-    x = problem.simulator(theta, generator)
-    path = Path(sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            theta=theta.astype(np.float32),
-            x=x.astype(np.float32),
-            task=np.array(task),
-            seed=np.array(seed),
+    generator = seed_generator(found.problem, seed)
+    theta = found.prior.draw(draws, generator)
+    x = found.simulator(theta, generator)
+    write_simulations(sample, found.problem, seed, theta, x)
+
+
+def simulate_part(
+    task: str,
+    proposal: str | os.PathLike[str],
+    part: int,
+    parts: int,
+    sample: str | os.PathLike[str] = "sample.npz",
+) -> None:
+    """Simulate one of ``parts`` equal shares of the parameters in a file, write ``sample``.
+
+    ``part`` is counted from 0; the file is what the command 'propose' wrote.
+    """
+    found = find_task(task)
+    if not 0 <= part < parts:
+        raise UsageError("part", f"there is no part {part} of {parts}", fix="count from 0")
+    proposed = read_proposal(proposal, found.problem)
+    theta = np.array_split(proposed.theta, parts)[part].astype(np.float64)
+    if not len(theta):
+        raise UsageError(
+            "parts", f"{len(proposed.theta)} parameters cannot be shared out", fix="ask for fewer"
         )
+    x = found.simulator(theta, seed_generator(found.problem, proposed.round, part))
+    write_simulations(sample, found.problem, part, theta, x, proposed.round)

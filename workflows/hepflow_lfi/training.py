@@ -1,9 +1,7 @@
-"""Train a neural posterior estimate: a conditional density of parameters given data.
+"""Train the network of a method on simulations.
 
-One round of NPE (Greenberg, Nonnenmacher, Macke, "Automatic posterior transformation", ICML 2019:
-with the prior as proposal its loss is the plain negative log density).  The networks are those of
-the ``sbi`` library; the loop is ours, because a one-cycle learning rate (Smith and Topin,
-arXiv:1708.07120) needs half the passes of the library's constant one.
+The networks are those of the ``sbi`` library; the loop is ours, because a one-cycle learning rate
+(Smith and Topin, arXiv:1708.07120) needs half the passes of the library's constant one.
 """
 
 from __future__ import annotations
@@ -18,12 +16,14 @@ import torch
 from torch import Tensor
 
 from hepflow_lfi.archives import Simulations
-from hepflow_lfi.density import Density, Network, build_density
 from hepflow_lfi.errors import UsageError
-from hepflow_lfi.tasks import Task
+from hepflow_lfi.methods import Loss, Method, make_loss_for_rounds
+from hepflow_lfi.networks import FEWEST_FOR_MAF, Estimator, Network
+from hepflow_lfi.problems import Problem
 
 HELD_OUT_FRACTION = 0.1
 LARGEST_GRADIENT_NORM = 5.0
+LARGEST_BATCH = 2000
 PROGRESS_INTERVAL_S = 5.0
 REFERENCE_SIMULATIONS = 10_000
 
@@ -42,38 +42,53 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedPosterior:
-    """A density, and how its training went (losses: mean negative log density, in nats)."""
+class Training:
+    """A trained network, and how it went (``held_out_loss``: the method's own, in nats)."""
 
-    density: Density
-    plan: TrainingPlan
-    simulations: int
+    estimator: Estimator
     best_epoch: int
     held_out_loss: float
     seconds: float
 
 
+_SPLINE_FLOW = TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3)
+_AUTOREGRESSIVE_FLOW = TrainingPlan(Network("maf"), epochs=25, batch=200, peak_learning_rate=2e-3)
+_LIKELIHOOD_FLOW = TrainingPlan(Network("maf"), epochs=60, batch=200, peak_learning_rate=2e-3)
+_CLASSIFIER = TrainingPlan(
+    Network("resnet", hidden=50, layers=2), epochs=60, batch=200, peak_learning_rate=2e-3
+)
+_VECTOR_FIELD = TrainingPlan(
+    Network("mlp", hidden=100, layers=5), epochs=200, batch=200, peak_learning_rate=2e-3
+)
 _PLANS = {
-    "two_moons": TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3),
-    "gaussian_linear": TrainingPlan(Network("maf"), epochs=25, batch=200, peak_learning_rate=2e-3),
-    "gaussian_mixture": TrainingPlan(
-        Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3
-    ),
-    "slcp": TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3),
+    "NPE": _SPLINE_FLOW,
+    "NLE": _LIKELIHOOD_FLOW,
+    "NRE": _CLASSIFIER,
+    "FMPE": _VECTOR_FIELD,
 }
+# A normal posterior needs no splines.
+_PLANS_OF_TASKS = {("NPE", "gaussian_linear"): _AUTOREGRESSIVE_FLOW}
 
 
-def plan_training(task: Task, simulations: int) -> TrainingPlan:
+def plan_training(method: Method, problem: Problem, data: Simulations) -> TrainingPlan:
     """Return sensible settings: fewer simulations, more passes over smaller batches."""
-    plan = _PLANS[task.name]
+    plan = _PLANS_OF_TASKS.get((method.name, problem.name), _PLANS[method.name])
+    simulations, data_dim = data.x.shape
+    if method.name == "NLE" and data_dim < FEWEST_FOR_MAF:
+        plan = _SPLINE_FLOW
     scale = math.sqrt(REFERENCE_SIMULATIONS / simulations)
-    epochs = min(max(round(plan.epochs * scale), 20), 200)
+    epochs = min(max(round(plan.epochs * scale), 20), 2 * plan.epochs)
     batch = min(max(simulations // 10, 50), plan.batch)
+    if data.rounds > 1 and method.name == "NPE":
+        # Every example is seen with ten candidates: half the passes over larger batches suffice.
+        epochs, batch = epochs // 2, max(batch, plan.batch // 5)
     return replace(plan, epochs=epochs, batch=batch)
 
 
-def train_posterior(data: Simulations, plan: TrainingPlan, say: Say) -> TrainedPosterior:
-    """Fit a density to the simulations, keep the weights best on the tenth held out.
+def train_network(
+    method: Method, problem: Problem, data: Simulations, plan: TrainingPlan, say: Say
+) -> Training:
+    """Fit the method's network to the simulations; keep the weights best on the tenth held out.
 
     The same data, plan and number of threads give the same weights.
     """
@@ -84,19 +99,20 @@ def train_posterior(data: Simulations, plan: TrainingPlan, say: Say) -> TrainedP
         raise UsageError(
             "samples", f"{count} simulations are too few to train on", fix="draw 100 or more"
         )
+    loss_of = make_loss_for_rounds(method, problem.prior) if data.rounds > 1 else method.loss
     torch.manual_seed(plan.seed)
     theta, x = torch.from_numpy(data.theta), torch.from_numpy(data.x)
     shuffled = torch.randperm(count)
     held_out, kept = shuffled[:held_out_count], shuffled[held_out_count:]
-    density = build_density(plan.network, theta[kept], x[kept])
-    loop = _Loop(density, plan, theta[kept], x[kept])
-    best_loss, best_epoch, best_state = math.inf, 0, deepcopy(density.state_dict())
+    estimator = method.build(plan.network, theta[kept], x[kept])
+    loop = _Loop(estimator, loss_of, plan, theta[kept], x[kept])
+    best_loss, best_epoch, best_state = math.inf, 0, deepcopy(estimator.state_dict())
     said = 0.0
     for epoch in range(1, plan.epochs + 1):
         training_loss = loop.run_epoch()
         loss = loop.measure(theta[held_out], x[held_out])
         if loss < best_loss:
-            best_loss, best_epoch, best_state = loss, epoch, deepcopy(density.state_dict())
+            best_loss, best_epoch, best_state = loss, epoch, deepcopy(estimator.state_dict())
         elapsed = time.perf_counter() - started
         if elapsed - said >= PROGRESS_INTERVAL_S or epoch in (1, plan.epochs):
             said = elapsed
@@ -110,18 +126,20 @@ def train_posterior(data: Simulations, plan: TrainingPlan, say: Say) -> TrainedP
             "diverged: the held-out loss was never a finite number",
             fix="choose a lower --learning-rate",
         )
-    density.load_state_dict(best_state)
-    density.train(False)
-    seconds = time.perf_counter() - started
-    return TrainedPosterior(density, plan, count, best_epoch, best_loss, seconds)
+    estimator.load_state_dict(best_state)
+    estimator.train(False)
+    return Training(estimator, best_epoch, best_loss, time.perf_counter() - started)
 
 
 class _Loop:
     """The optimiser, its schedule and the data it walks over."""
 
-    def __init__(self, density: Density, plan: TrainingPlan, theta: Tensor, x: Tensor) -> None:
-        self._density, self._theta, self._x, self._batch = density, theta, x, plan.batch
-        self._optimiser = torch.optim.Adam(density.parameters(), lr=plan.peak_learning_rate)
+    def __init__(
+        self, estimator: Estimator, loss: Loss, plan: TrainingPlan, theta: Tensor, x: Tensor
+    ) -> None:
+        self._estimator, self._loss, self._batch = estimator, loss, plan.batch
+        self._theta, self._x = theta, x
+        self._optimiser = torch.optim.Adam(estimator.parameters(), lr=plan.peak_learning_rate)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimiser,
             max_lr=plan.peak_learning_rate,
@@ -131,20 +149,26 @@ class _Loop:
 
     def run_epoch(self) -> float:
         """Walk once over the data in a new order; return the mean loss on the way."""
-        self._density.train()
+        self._estimator.train()
         total = 0.0
         for part in torch.randperm(len(self._theta)).split(self._batch):
             self._optimiser.zero_grad()
-            loss = self._density.loss(self._theta[part], self._x[part]).mean()
+            loss = self._loss(self._estimator, self._theta[part], self._x[part]).mean()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self._density.parameters(), LARGEST_GRADIENT_NORM)
+            torch.nn.utils.clip_grad_norm_(self._estimator.parameters(), LARGEST_GRADIENT_NORM)
             self._optimiser.step()
             self._schedule.step()
             total += loss.item() * len(part)
         return total / len(self._theta)
 
     def measure(self, theta: Tensor, x: Tensor) -> float:
-        """Return the mean loss on examples the optimiser never saw."""
-        self._density.train(False)
-        with torch.no_grad():
-            return float(self._density.loss(theta, x).mean())
+        """Return the mean loss on examples the optimiser never saw.
+
+        Losses that draw random numbers draw the same every time, so that epochs can be compared.
+        """
+        self._estimator.train(False)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            parts = zip(theta.split(LARGEST_BATCH), x.split(LARGEST_BATCH), strict=True)
+            losses = [self._loss(self._estimator, *part) for part in parts]
+        return float(torch.cat(losses).mean())
