@@ -43,6 +43,7 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "snakemake": "hepflow_snakemake.export:SnakemakeExporter",
         "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {
