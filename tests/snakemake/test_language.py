@@ -36,7 +36,7 @@ steps:
     inputs:
       config: "{{ {'greeting': 'Hello', 'names': names.names} }}"
   count:
-    command: wc -l < {{ greetings }} > {{ outputs.count }}
+    command: wc -l < {{ inputs.greetings }} > {{ outputs.count }}
     inputs: {greetings: "{{ greet.targets[0] }}"}
     outputs: {count: count.txt}
 outputs: {count: count.count, greetings: greet.folder}
