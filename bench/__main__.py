@@ -19,6 +19,7 @@ from bench.shapes import Shape
 from bench.slurm import slurm_page
 from bench.start import Figure, million, single_figures
 from bench.tools import Tool, installed_tools
+from bench.yadage import yadage_page
 
 SHAPES = ("wide", "chain", "layered")
 KINDS = ("shell", "redirect", "python")
@@ -34,6 +35,7 @@ class Choice:
     figures: bool
     million: bool
     cwl_sizes: tuple[int, ...]
+    yadage_sizes: tuple[int, ...]
     slurm_tasks: int
     pools: float
 
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--million", action="store_true", help="also a 1,000,000-wide scatter")
     found.add_argument("--quick", action="store_true", help="20 tasks, once: does it work at all")
     found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
+    found.add_argument("--yadage", action="store_true", help="yadage too, beside native recipes")
     found.add_argument("--slurm", type=int, default=0, metavar="N", help="N tasks on a cluster too")
     found.add_argument("--no-shapes", action="store_true", help="without the shapes")
     found.add_argument("--pools", action="store_true", help="Parsl and Dask too, beside themselves")
@@ -89,6 +92,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         not arguments.no_figures,
         arguments.million,
         sizes if arguments.cwl else (),
+        sizes if arguments.yadage else (),
         arguments.slurm,
         (0.02 if arguments.quick else 1.0) if arguments.pools else 0.0,
     )
@@ -114,6 +118,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
     yield from growth_table(results)
     if wanted.cwl_sizes:
         yield from cwl_page(folder / "cwl", wanted.cwl_sizes, wanted.repeats, tell)
+    if wanted.yadage_sizes:
+        yield from yadage_page(folder / "yadage", wanted.yadage_sizes, wanted.repeats, tell)
     if wanted.slurm_tasks:
         yield from slurm_page(folder / "slurm", wanted.slurm_tasks, wanted.repeats, tell)
     if wanted.pools:

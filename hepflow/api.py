@@ -13,13 +13,15 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from hepflow import inputs as taking
 from hepflow import plugins
+from hepflow.elsewhere import look_up
 from hepflow.engine import Policy, Scheduler
-from hepflow.inputs import complete, read_inputs
 from hepflow.model.errors import (
     ExecutionError,
     HepflowError,
@@ -30,13 +32,14 @@ from hepflow.model.errors import (
     UnavailableError,
     UsageError,
 )
-from hepflow.model.protocols import Language, LoadOptions, Submits
-from hepflow.model.task import Attempt, Resources, Shell, Task
+from hepflow.model.protocols import Language, LoadOptions
+from hepflow.model.record import RunRecord
 from hepflow.model.values import Directory, File, Value, Values
-from hepflow.model.workflow import Workflow
+from hepflow.model.workflow import From, Workflow
 from hepflow.runner.books import Books
 from hepflow.runner.drive import Runner
-from hepflow.runner.opening import Wish, executor_at, executor_class, open_fleet, site_at
+from hepflow.runner.loop import Loop
+from hepflow.runner.opening import Wish, open_fleet
 from hepflow.runner.placing import named_sites
 from hepflow.runner.planner import Planner, Rules
 from hepflow.runner.telling import Progress, Telling
@@ -58,24 +61,28 @@ from hepflow.store.records import (
 )
 from hepflow.store.results import Results
 from hepflow.store.writer import RunWriter, create_run, reopen_run
+from hepflow.tracking import open_tracking
 
 __all__ = [
-    "BundledRecipe", "Change", "Check", "Directory", "ExecutionError", "Explanation", "Exported", "File",
+    "BundledRecipe", "Change", "Check", "Directory", "Ended", "ExecutionError", "Explanation",
+    "Exported", "FedRun", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
-    "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunResult", "RunState",
+    "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunRecord", "RunResult", "RunState",
     "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
-    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "gc", "load",
-    "outputs", "plan", "read_inputs", "resume", "retry", "run", "runs", "site", "sites", "starter",
+    "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "feed", "gc", "load",
+    "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
     "status", "tasks", "validate",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
-    from hepflow.doctor import Check, SiteSummary
+    from hepflow.doctor import Check, SiteSummary, sites
     from hepflow.exporting import Exported, export
+    from hepflow.runner.feeding import Ended, FedRun
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
+    from hepflow.surveying import SiteReport, SiteValue, site
 
 Listener: TypeAlias = Callable[[Progress], None]
 Publisher: TypeAlias = Callable[[Values, Path], Mapping[str, Value]]
@@ -85,7 +92,9 @@ _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
     "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
     "Exported": "hepflow.exporting", "export": "hepflow.exporting",
-    "SiteSummary": "hepflow.doctor",
+    "SiteSummary": "hepflow.doctor", "sites": "hepflow.doctor",
+    "SiteReport": "hepflow.surveying", "SiteValue": "hepflow.surveying", "site": "hepflow.surveying",
+    "Ended": "hepflow.runner.feeding", "FedRun": "hepflow.runner.feeding",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
 }  # fmt: skip
@@ -131,6 +140,9 @@ class RunOptions:
         publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
         site: where tasks run: a site by name, or a site file, or several of them in the order of your
             wish; empty for this machine.
+        containers: run tasks in the images they name; else on the machine itself, which must have
+            what they need.
+        tracking: who keeps a record of the run; empty for whom the recipe names, ``none`` for nobody.
     """
 
     keep_going: bool = False
@@ -141,6 +153,8 @@ class RunOptions:
     reuse: bool = True
     publish: Path | None = None
     site: str | tuple[str, ...] = ""
+    containers: bool = True
+    tracking: tuple[str, ...] = ()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -150,12 +164,14 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded."""
+    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded.
+    ``warnings`` tell what went wrong beside it, such as a record that could not be kept."""
 
     run: RunSummary
     outputs: Mapping[str, Value]
     status: RunStatus
     published: Path | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -197,6 +213,32 @@ def load(path: Path, options: LoadOptions = LoadOptions()) -> Workflow:
     )  # fmt: skip
 
 
+def read_inputs(
+    workflow: Workflow,
+    files: Sequence[Path] = (),
+    values: Mapping[str, str] | None = None,
+    *,
+    project: Project | None = None,
+) -> dict[str, Value]:
+    """The inputs of a run: defaults, then each file in order, then single values.
+
+    Args:
+        files: YAML or JSON files of ``name: value``; relative paths in one are relative to it.
+        values: name -> text, read as the port's type asks; relative paths are the caller's;
+            ``from:RUN/OUTPUT`` is the output of a run.
+        project: where runs are looked for; the nearest by default.
+
+    Raises:
+        RecipeError: every fault at once: unknown names, wrong types, missing values, files and runs.
+    """
+    return taking.read_inputs(workflow, files, values, _elsewhere(project))
+
+
+def _elsewhere(project: Project | None = None) -> Callable[[From], Value]:
+    """What finds the outputs of other runs."""
+    return partial(look_up, project=(project or Project.find()).store)
+
+
 def validate(
     path: Path,
     options: LoadOptions = LoadOptions(),
@@ -220,7 +262,7 @@ def check(workflow: Workflow, inputs: Values) -> None:
     Raises:
         RecipeError: every fault found.
     """
-    _prepared(workflow, complete(workflow, inputs))
+    _prepared(workflow, taking.complete(workflow, inputs, _elsewhere()))
 
 
 def starter(into: Path) -> Path:
@@ -262,14 +304,15 @@ def plan(
     """
     from hepflow.runner.preview import Preview
 
-    given = _prepared(workflow, complete(workflow, inputs))
+    given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
     results = Results.of(project.store)
     try:
-        wish = _wish(options, workflow)
+        wish = _wish(options, named_sites(workflow))
         # Where there is only this machine, there is nothing to choose and nothing to say.
         chosen = wish.sites or wish.named
         offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
-        rules, root = Rules(reuse=options.reuse), reader.root_of(project.store)
+        rules = Rules(reuse=options.reuse, containers=options.containers)
+        root = reader.root_of(project.store)
         planner = Planner(results, rules, root, weigh=len(offers) > 1)
         preview = Preview(planner, reader.Fingerprints(project.store, workflow.name), offers)
         return preview.plan(workflow, given)
@@ -302,11 +345,13 @@ def run(
         StoreError: the store or the results cannot be written.
         UnavailableError: there is no such site, or its executor is not installed.
     """
-    given = complete(workflow, inputs)
+    given = taking.complete(workflow, inputs, _elsewhere(project))
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
-    open_fleet(_wish(options, workflow), project.store.sites(0))
-    request = {"run": _plain(options), "load": _plain(load_options)}
+    open_fleet(_wish(options, named_sites(workflow)), project.store.sites(0))
+    open_tracking(project.store, 0, workflow.tracking, options.tracking)
+    # The key is the run's own, whoever may call another one by its number.
+    request = {"run": _plain(options), "load": _plain(load_options), "key": os.urandom(8).hex()}
     root = reader.root_of(project.store)
     writer = create_run(
         project.store, name=workflow.name, recipe=_absolute(workflow.source), options=request,
@@ -339,6 +384,35 @@ def resume(
     return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
 
 
+def feed(
+    name: str, *, project: Project, options: RunOptions = RunOptions(), within: int = 0
+) -> FedRun:
+    """Opens a run that the caller puts work into, because it plans for itself.
+
+    One of the same name that was interrupted is gone on with: what is left of it is ended first.
+
+    Args:
+        name: what the run is called.
+        within: the run that this is a part of; its options are these unless others are given.
+
+    Raises:
+        StoreError: the store cannot be written.
+        UnavailableError: there is no such site, or its executor is not installed.
+        RecipeError: the site's file has faults.
+    """
+    from hepflow.runner.feeding import FedRun, Order
+
+    if within:
+        stored = reader.stored_request(project.store, within)[1]["run"]
+        assert isinstance(stored, dict)
+        options = _merged(stored, options)
+    request = {"run": _plain(options), "load": _plain(LoadOptions())}
+    order = Order(
+        project.store, _wish(options, {}), name, request, within, options.in_flight, options.reuse
+    )
+    return FedRun(order)
+
+
 def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, object]]:
     """The workflow of a run from its file, its inputs, and the options it was started with."""
     recipe, request, text = reader.stored_request(project.store, run)
@@ -349,7 +423,8 @@ def _reloaded(project: Project, run: int) -> tuple[Workflow, Values, dict[str, o
     assert isinstance(stored_run, dict)
     assert isinstance(stored_load, dict)
     workflow = load(Path(recipe), LoadOptions(**stored_load))
-    given = complete(workflow, _known_inputs(workflow, decode(text, reader.root_of(project.store))))
+    stored = _known_inputs(workflow, decode(text, reader.root_of(project.store)))
+    given = taking.complete(workflow, stored, _elsewhere(project))
     return workflow, _prepared(workflow, given), stored_run
 
 
@@ -371,8 +446,9 @@ def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[s
     from hepflow.runner.tracing import write_down
 
     summary = reader.find_run(project.store, run)
-    workflow, given, _ = _reloaded(project, summary.id)
-    return write_down(project.store, summary, workflow, given, target, folder)
+    workflow, given, stored_run = _reloaded(project, summary.id)
+    containers = _merged(stored_run, None).containers
+    return write_down(project.store, summary, workflow, given, target, folder, containers)
 
 
 def retry(
@@ -418,13 +494,15 @@ def _drive(
     publisher: Publisher = publish,
 ) -> RunResult:
     """One head's work on a run, from taking it up to closing its books."""
-    place, number = project.store, writer.run
+    place, number, loop = project.store, writer.run, Loop()
+    tracking = open_tracking(place, number, workflow.tracking, options.tracking)
     state, message = RunState.FAILED, ""
     outputs: Values = {}
     published: Path | None = None
     try:
-        fleet = open_fleet(_wish(options, workflow), place.sites(number))
-        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id())
+        fleet = open_fleet(_wish(options, named_sites(workflow)), place.sites(number))
+        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
+        tracking.begin()
         policy = Policy(
             in_flight=options.in_flight or fleet.capacity,
             keep_going=options.keep_going,
@@ -439,6 +517,7 @@ def _drive(
             Books(str(place.work(number)), root),
             fleet,
             Telling(scheduler, number, workflow.name, listener),
+            loop,
         )
         conclusion = runner.run()
         if conclusion.succeeded:
@@ -460,8 +539,10 @@ def _drive(
     else:
         # Before the writer closes: with the last connection the store is tidied up, at some cost.
         status = reader.status(place, number)
-        return RunResult(status.run, outputs, status, published)
+        return RunResult(status.run, outputs, status, published, tracking.end())
     finally:
+        tracking.end()
+        loop.close()
         writer.close()
 
 
@@ -477,11 +558,11 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source else ""
 
 
-def _wish(options: RunOptions, workflow: Workflow) -> Wish:
+def _wish(options: RunOptions, named: Mapping[str, str]) -> Wish:
     """Where a run is to take place."""
     limits = {"cpus": options.cpus, "memory_mib": options.memory_mib, "gpus": options.gpus}
     given = {name: value for name, value in limits.items() if value is not None}
-    return Wish(options.sites, named_sites(workflow), given)
+    return Wish(options.sites, named, given)
 
 
 def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
@@ -499,6 +580,7 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
         publish=Path(options.publish) if options.publish else None,
         gpus=tuple(options.gpus) if options.gpus is not None else None,
         site=options.sites,
+        tracking=tuple(options.tracking),
     )
     defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
     if given is not None and given.sites not in (
@@ -513,7 +595,7 @@ def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOption
 
 def _resumable(project: Project) -> RunSummary:
     """The latest run that did not succeed."""
-    found = reader.runs(project.store)
+    found = reader.runs(project.store, whole=True)
     for summary in found:
         if summary.state is not RunState.SUCCEEDED:
             return summary
@@ -571,6 +653,12 @@ def tasks(
     return reader.tasks(project.store, reader.find_run(project.store, run).id, pattern, state)
 
 
+def reused(project: Project, run: int | None = None) -> tuple[TaskReport, ...]:
+    """The attempts of earlier runs that a run took its results from."""
+    names = reader.reused(project.store, reader.find_run(project.store, run).id)
+    return tuple(reader.reports(project.store, sorted(set(names.values()))).values())
+
+
 def explain(project: Project, task: str, run: int | None = None) -> Explanation:
     """Why a task ran, was reused, waits or failed.
 
@@ -613,6 +701,28 @@ def outputs(project: Project, run: int | None = None) -> Mapping[str, Value]:
     return reader.outputs(project.store, reader.find_run(project.store, run).id)
 
 
+def record(project: Project, run: int | None = None) -> RunRecord:
+    """What a run was: inputs, metrics, outputs, trials of its studies; the latest by default.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    from hepflow.recording import record_of
+
+    return record_of(project.store, run)
+
+
+def report(project: Project, run: int | None = None) -> str:
+    """A run as one HTML page that needs no other file; the latest by default. Secrets are masked.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    from hepflow.reporting import page_of
+
+    return page_of(project.store, run, load)
+
+
 def gc(
     project: Project, *, keep: int = 5, older_than_days: float | None = None, dry_run: bool = False
 ) -> GcReport:
@@ -635,65 +745,6 @@ def doctor(project: Project) -> tuple[Check, ...]:
 # --- sites --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SiteValue:
-    """One value of a site's config.
-
-    Args:
-        path: dotted, as ``queues.debug.walltime``.
-        value: as it is written.
-        place: the file and line it comes from.
-    """
-
-    path: str
-    value: object
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class SiteReport:
-    """What a site needs here, and what it would be sent.
-
-    Args:
-        checks: what was looked at; a check that is not ``ok`` says how to mend it.
-        sample: the submit files for a sample task; empty where the executor writes none, or where
-            something must be mended first.
-    """
-
-    name: str
-    checks: Sequence[Check]
-    sample: str = ""
-
-    @property
-    def usable(self) -> bool:
-        return all(check.ok for check in self.checks)
-
-
-def sites() -> tuple[SiteSummary, ...]:
-    """Every site that is known here, the user's own and those that come with hepflow."""
-    from hepflow.doctor import summaries
-
-    return summaries()
-
-
-def site(name: str) -> tuple[SiteValue, ...]:
-    """What holds for a site in the end, value by value, and where each comes from.
-
-    Args:
-        name: a site by name, or the path of a site file.
-
-    Raises:
-        UnavailableError: there is no such site.
-        RecipeError: every fault in its file.
-    """
-    from hepflow.sites.reading import read_site
-
-    file = read_site(name)
-    return tuple(
-        SiteValue(".".join(map(str, path)), value, file.at(path)) for path, value in file.leaves()
-    )
-
-
 def check_site(
     name: str,
     workflow: Workflow | None = None,
@@ -712,42 +763,9 @@ def check_site(
         UnavailableError: there is no such site.
         RecipeError: every fault in its file, or inputs are missing or of the wrong type.
     """
-    from hepflow.doctor import examine_site
-    from hepflow.sites.reading import read_site
+    from hepflow.surveying import survey
 
-    file = read_site(name)
-    try:
-        kind = executor_class(str(file.data.get("executor", "")))
-    except UnavailableError:
-        return SiteReport(file.name, examine_site(file, None))
-    checks = examine_site(file, kind.settings)
-    if any(
-        check.group == "config" and not check.ok and check.name != "retired" for check in checks
-    ):
-        return SiteReport(file.name, checks)
-    site, kind = site_at(name)
-    executor = executor_at(site, kind, project.store.sites(0))
-    if not isinstance(executor, Submits):
-        return SiteReport(file.name, checks)
-    try:
-        sample = executor.sample(_sample_attempts(workflow, inputs or {}, project))
-    except ValueError as error:
-        raise RecipeError.of("HF259", f"site '{file.name}': {error}") from error
-    return SiteReport(file.name, checks, sample)
-
-
-def _sample_attempts(workflow: Workflow | None, inputs: Values, project: Project) -> list[Attempt]:
-    from hepflow.runner.preview import first_tasks
-
-    named = [("sample", Task(Shell("hostname"), resources=Resources(walltime_s=600.0)))]
+    given: Values = {}
     if workflow is not None:
-        results = Results.of(project.store)
-        try:
-            planner = Planner(results, Rules(reuse=False), reader.root_of(project.store))
-            named = first_tasks(workflow, complete(workflow, inputs), planner)
-        finally:
-            results.close()
-    work = project.store.work(0)
-    return [
-        Attempt(f"{name}#1", task, str(work / str(at))) for at, (name, task) in enumerate(named, 1)
-    ]
+        given = taking.complete(workflow, inputs or {}, _elsewhere(project))
+    return survey(name, workflow, given, project.store)

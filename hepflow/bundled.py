@@ -60,7 +60,7 @@ def find_recipe(name: str) -> BundledRecipe:
 
 
 def copy_recipe(name: str, into: Path) -> Path:
-    """Copies a bundled recipe, and the ``data`` folder beside it, into a folder.
+    """Copies a bundled recipe, the files it uses, and the ``data`` folder beside it, into a folder.
 
     Raises:
         UsageError: there is no such recipe, or a file is in the way.
@@ -72,12 +72,19 @@ def copy_recipe(name: str, into: Path) -> Path:
             "HF306", f"{target} is there already", fix="remove it or name another folder"
         )
     into.mkdir(parents=True, exist_ok=True)
-    data = recipe.path.parent / "data"
-    if data.is_dir() and "data/" in recipe.path.read_text(encoding="utf-8"):
-        for source in data.rglob("*"):
-            below = into / "data" / source.relative_to(data)
-            if source.is_file() and not below.exists():
-                below.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, below)
+    for source in _needed(recipe.path):
+        below = into / source.relative_to(recipe.path.parent)
+        if not below.exists():
+            below.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, below)
     shutil.copy2(recipe.path, target)
     return target
+
+
+def _needed(recipe: Path) -> Iterator[Path]:
+    """The files beside a recipe that it names: those it uses, and all of its ``data``."""
+    text = recipe.read_text(encoding="utf-8")
+    for name in re.findall(r"^\s*uses:\s*([^\s#]+)", text, re.MULTILINE):
+        yield recipe.parent / name
+    if "data/" in text:
+        yield from (path for path in sorted((recipe.parent / "data").rglob("*")) if path.is_file())

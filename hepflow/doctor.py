@@ -125,7 +125,7 @@ class SiteSummary:
     problem: str = ""
 
 
-def summaries() -> tuple[SiteSummary, ...]:
+def sites() -> tuple[SiteSummary, ...]:
     """Every site, by name; a file with faults is listed with the first of them."""
     known: dict[str, bool] = {}
     found = []

@@ -7,21 +7,40 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from hepflow.model.errors import Place, Problem, RecipeError
-from hepflow.model.types import ANY, as_type, mismatch, read_text
+from hepflow.model.types import ANY, Type, as_type, mismatch, read_text
 from hepflow.model.values import Directory, File, Value, Values, files_in, from_json
-from hepflow.model.workflow import Port, Required, Workflow
+from hepflow.model.workflow import From, Port, Required, Workflow
+
+ELSEWHERE: Final = "from:"
+"""What a value on a command line begins with that is an output of another run."""
+
+LookUp: TypeAlias = Callable[[From], Value]
+
+
+def _nowhere(source: From) -> Value:
+    """Where no project is known, no run can be looked up.
+
+    Raises:
+        RecipeError: always.
+    """
+    raise RecipeError.of("HF227", f"'{source.text}' is an output of a run, and no project is known")
 
 
 def read_inputs(
-    workflow: Workflow, files: Sequence[Path] = (), values: Mapping[str, str] | None = None
+    workflow: Workflow,
+    files: Sequence[Path] = (),
+    values: Mapping[str, str] | None = None,
+    look_up: LookUp = _nowhere,
 ) -> dict[str, Value]:
     """The inputs of a run: defaults, then each file in order, then single values.
 
     Args:
         files: YAML or JSON files of ``name: value``; relative paths in one are relative to it.
         values: name -> text, read as the port's type asks; relative paths are the caller's.
+        look_up: finds what comes from other runs.
 
     Raises:
         RecipeError: every fault at once: unknown names, wrong types, missing values and files.
@@ -40,17 +59,27 @@ def read_inputs(
         if port is None:
             continue
         try:
-            found[name] = _located(read_text(text, port.type), Path.cwd())
+            if text.startswith(ELSEWHERE):
+                found[name] = look_up(From(text.removeprefix(ELSEWHERE), str(Path.cwd()), place))
+            else:
+                found[name] = _located(read_text(text, port.type), Path.cwd())
+        except RecipeError as error:
+            problems.extend(error.problems)
         except ValueError as error:
             problems.append(Problem(place, "HF221", f"input '{name}' {error}"))
-    problems.extend(_check(found, ports))
+    problems.extend(_check(found, ports, look_up))
     if problems:
         raise RecipeError(problems)
     return found
 
 
-def complete(workflow: Workflow, given: Mapping[str, Value]) -> dict[str, Value]:
+def complete(
+    workflow: Workflow, given: Mapping[str, Value], look_up: LookUp = _nowhere
+) -> dict[str, Value]:
     """Inputs given by a program, with the defaults filled in, checked like those of a user.
+
+    Args:
+        look_up: finds what comes from other runs.
 
     Raises:
         RecipeError: as :func:`read_inputs`.
@@ -62,7 +91,7 @@ def complete(workflow: Workflow, given: Mapping[str, Value]) -> dict[str, Value]
         port = _known(name, ports, Place(f"input {name}"), problems)
         if port is not None:
             found[name] = _located(as_type(value, port.type), Path.cwd())
-    problems.extend(_check(found, ports))
+    problems.extend(_check(found, ports, look_up))
     if problems:
         raise RecipeError(problems)
     return found
@@ -156,11 +185,17 @@ def _absolute(location: str, base: Path) -> str:
     return os.path.normpath(base.absolute() / Path(location).expanduser())
 
 
-def _check(found: dict[str, Value], ports: Mapping[str, Port]) -> Iterable[Problem]:
+def _check(
+    found: dict[str, Value], ports: Mapping[str, Port], look_up: LookUp
+) -> Iterable[Problem]:
     for name, port in ports.items():
         value = found.get(name)
         if value is None and not isinstance(port.default, Required):
-            value = found[name] = port.default
+            try:
+                value = found[name] = _default(port.default, port.type, look_up)
+            except RecipeError as error:
+                yield from error.problems
+                continue
         place = port.place if port.place.line else Place(f"input {name}")
         if value is None and isinstance(port.default, Required) and not port.type.optional:
             if port.type != ANY or name not in found:
@@ -171,6 +206,10 @@ def _check(found: dict[str, Value], ports: Mapping[str, Port]) -> Iterable[Probl
         if reason:
             yield Problem(place, "HF221", f"input '{name}' {reason}")
         yield from _missing(name, place, value)
+
+
+def _default(default: Value | From, expected: Type, look_up: LookUp) -> Value:
+    return as_type(look_up(default), expected) if isinstance(default, From) else default
 
 
 def _missing(name: str, place: Place, value: Value) -> Iterable[Problem]:

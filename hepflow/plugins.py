@@ -1,4 +1,4 @@
-"""Finding languages, executors, exporters and verbs: what is built in at once, what others bring
+"""Finding languages, executors, exporters, trackers and verbs: what is built in at once, what others bring
 when it is asked for.
 
 Everything stands in entry-point groups, ours too. Scanning them costs more than the whole start of
@@ -18,12 +18,17 @@ LANGUAGES: Final = "hepflow.languages"
 EXECUTORS: Final = "hepflow.executors"
 EXPORTERS: Final = "hepflow.exporters"
 BUCKETS: Final = "hepflow.buckets"
+TRACKERS: Final = "hepflow.trackers"
 VERBS: Final = "hepflow.verbs"
 
 BUILTIN: Final = {
     LANGUAGES: {
         "hepflow": "hepflow.recipe:NativeLanguage",
         "cwl": "hepflow_cwl:CwlLanguage",
+        "reana": "hepflow_reana:ReanaLanguage",
+        "wfformat": "hepflow_wfformat:WfFormatLanguage",
+        "yadage": "hepflow_yadage:YadageLanguage",
+        "snakemake": "hepflow_snakemake:SnakemakeLanguage",
     },
     EXECUTORS: {
         "local": "hepflow.executors.local:LocalExecutor",
@@ -38,12 +43,19 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "reana": "hepflow_reana.export:ReanaExporter",
+        "snakemake": "hepflow_snakemake.export:SnakemakeExporter",
+        "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {
         "az": "hepflow_clouds.blobs:BlobBucket",
         "s3": "hepflow_clouds.s3:S3Bucket",
     },
-    VERBS: {"cwl-runner": "hepflow_cwl.runner.command:command"},
+    TRACKERS: {"mlflow": "hepflow_mlflow:MlflowTracker"},
+    VERBS: {
+        "cwl-runner": "hepflow_cwl.runner.command:command",
+        "test": "hepflow_reana.checks.command:command",
+    },
 }
 
 

@@ -48,10 +48,15 @@ FLOORS: dict[str, set[str]] = {
     "arrays": {"hepflow", "model", "wire", "plugins"},
     "plugins": {"model"},
     "inputs": {"model"},
+    "recording": {"model", "store"},
     "bundled": {"model"},
+    "elsewhere": {"model", "store", "staging"},
     "doctor": {"hepflow", "model", "store", "plugins", "sites"},
     "report": {"model", "store.records"},
     "exporting": {"model", "recipe", "plugins", "inputs"},
+    "reporting": {"model", "store", "report", "recording", "runner.preview"},
+    "surveying": {"model", "store", "sites", "doctor", "runner"},
+    "tracking": {"model", "store", "plugins", "recording"},
     "runner": {"model", "engine", "store", "staging", "executors", "sites", "recipe", "plugins"},
     "api": {
         "model",
@@ -65,9 +70,14 @@ FLOORS: dict[str, set[str]] = {
         "inputs",
         "bundled",
         "doctor",
+        "elsewhere",
         "exporting",
+        "recording",
         "report",
+        "reporting",
         "runner",
+        "surveying",
+        "tracking",
     },
     "service": {"model", "api"},
     "cli": {"model", "api", "report", "plugins", "hepflow"},
@@ -88,6 +98,10 @@ VERBS_MAY_IMPORT = ADAPTERS_MAY_IMPORT | {"hepflow", "hepflow.api", "hepflow.cli
 """A verb that an adapter brings stands on the top floor. It is a package of its own in the adapter,
 the one its entry point names, and nobody else may import it."""
 
+FACES = ("snakemake_executor_plugin_hepflow",)
+"""Packages that another program loads as its own plug-in, and that drive hepflow from there: they stand
+beside the verbs, by the name that the other program's convention asks for."""
+
 CORE_LIBRARIES = {"click", "jinja2", "yaml", "rich", "markupsafe"}
 """What ``hepflow/`` may import from outside: its declared dependencies."""
 
@@ -103,6 +117,7 @@ LATE_IMPORTS: dict[str, str] = {
     "yaml": "a recipe written by a program is JSON",
     "hepflow.recipe.yaml_nodes": "a recipe written by a program is JSON",
     "hepflow.recipe.jinja": "a template of plain dotted names needs no Jinja",
+    "hepflow.report.page": "it loads jinja2, and the rest of a report does not",
     "hepflow.recipe.portable": "only an export reads templates as trees",
     "hepflow.capsule.afar": "tar files and the web are for jobs far away",
     "hepflow.sites.building": "a run on this machine reads no site file",
@@ -141,6 +156,7 @@ LARGER_WITH_REASON: dict[str, str] = {
 }
 
 CATCHES_ALL_WITH_REASON: dict[str, str] = {
+    "hepflow/tracking.py:_track": "whatever a tracker's library raises is told, and must not cost the run",
     "hepflow/capsule/spawning.py:fork_call": "in a child, above which is the parent's work; it is told",
     # "path:function": "the reason"
 }
@@ -179,7 +195,7 @@ def modules() -> dict[str, Module]:
     """Every module of ours by its dotted name."""
     found = {}
     for base in (ROOT, ROOT / "adapters", ROOT / "workflows"):
-        for top in sorted(base.glob("hepflow*")):
+        for top in sorted([*base.glob("hepflow*"), *map(base.joinpath, FACES)]):
             for path in sorted(top.rglob("*.py")):
                 parts = path.relative_to(base).with_suffix("").parts
                 package = parts[-1] == "__init__"
@@ -255,10 +271,10 @@ def may_import(importer: str, imported: str) -> bool:
 
 @cache
 def verb_packages() -> tuple[str, ...]:
-    """The packages of the verbs that adapters bring, by pyproject's entry points."""
+    """The packages of the verbs that adapters bring, by pyproject's entry points, and the faces."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         verbs = tomllib.load(file)["project"]["entry-points"]["hepflow.verbs"].values()
-    return tuple(target.partition(":")[0].rpartition(".")[0] for target in verbs)
+    return (*FACES, *(target.partition(":")[0].rpartition(".")[0] for target in verbs))
 
 
 def verb_of(name: str) -> str:

@@ -13,6 +13,7 @@ from bench.cwl import cwl_page
 from bench.measure import Failed, must_run, run
 from bench.pools import pools_page
 from bench.shapes import Shape, write_makefile, write_recipe
+from bench.yadage import yadage_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +35,13 @@ def test_a_quick_benchmark_measures_every_shape_and_phase() -> None:
 
 
 @pytest.mark.slow
+def test_a_quick_benchmark_measures_yadage_too(tmp_path: Path) -> None:
+    pytest.importorskip("jq")
+    lines = "\n".join(yadage_page(tmp_path, (20,), 1, lambda _: None))
+    assert "| 20 | native recipe |" in lines
+    assert "| 20 | yadage |" in lines
+
+
 def test_a_quick_benchmark_measures_cwl_too(tmp_path: Path) -> None:
     pytest.importorskip("cwltool")
     lines = "\n".join(cwl_page(tmp_path, (20,), 1, lambda _: None))

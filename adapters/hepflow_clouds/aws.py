@@ -222,8 +222,11 @@ class AwsBatch:
     def _last_line(self, client: Any, job: str) -> str:
         """The last line of a job's log, where there is one and it may be read."""
         try:
-            (found,) = _asked(lambda: client.describe_jobs(jobs=[job]))["jobs"]
-            stream = found.get("container", {}).get("logStreamName", "")
+            # None where Batch has forgotten the job meanwhile.
+            found = _asked(lambda: client.describe_jobs(jobs=[job]))["jobs"]
+            stream = found[0].get("container", {}).get("logStreamName", "") if found else ""
+            if not stream:
+                return ""
             logs = connect("logs", self._region)
             events = _asked(
                 lambda: logs.get_log_events(

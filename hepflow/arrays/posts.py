@@ -10,14 +10,13 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from hepflow.arrays.batches import Batch
 from hepflow.model.events import ExecutorEvent, Started
 from hepflow.model.site import Site
-from hepflow.model.task import INPUTS, Attempt
+from hepflow.model.task import Attempt, uncontained
 from hepflow.wire.bundle import START, write_capsule
 from hepflow.wire.orders import Orders
 from hepflow.wire.spelling import decode_lines, encode, finished
@@ -148,21 +147,9 @@ class SharedParcel:
 
     def add(self, attempt: Attempt, number: int) -> None:
         """Spell one."""
-        self.entries[number] = encode(self._orders.entry(uncontained(attempt), number))
-
-
-def uncontained(attempt: Attempt) -> Attempt:
-    """An attempt whose image the service itself starts: nothing in it need do so."""
-    task = attempt.task
-    if task.container is None:
-        return attempt
-    stage = tuple(
-        item
-        for item in task.stage
-        # Inputs that are named by their own paths are there as they are.
-        if item.path != item.what.location or item.path.startswith(INPUTS)
-    )
-    return attempt._replace(task=replace(task, container=None, stage=stage))
+        # The service itself starts the image.
+        bare = attempt._replace(task=uncontained(attempt.task))
+        self.entries[number] = encode(self._orders.entry(bare, number))
 
 
 def script(site: Site, line: str) -> str:

@@ -18,6 +18,7 @@ hepflow export recipe.yaml --to cwl --out package   # a folder with all it needs
 hepflow export recipe.yaml --to cwl --out package n=100 --profile quick
 cwltool package/workflow.cwl package/job.yml        # what came of it, run by another system
 hepflow export 12 --to dagman --out again           # run 12, for HTCondor to run again
+hepflow export 12 --to wfformat --out record        # run 12 as WfCommons records runs
 """
 
 
@@ -25,7 +26,7 @@ hepflow export 12 --to dagman --out again           # run 12, for HTCondor to ru
 @takes_recipe_or_run
 @click.option(
     "--to", "language", required=True, metavar="LANGUAGE",
-    help="The language: cwl of a recipe, dagman of a run.",
+    help="The language: cwl of a recipe; dagman or wfformat of a run.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",

@@ -33,6 +33,7 @@ hepflow plan recipe.yaml --json         # for a program
 )  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Every step, however many.")
 @click.option("--no-reuse", is_flag=True, help="As if nothing were known.")
+@click.option("--no-container", is_flag=True, help="As a run without container images.")
 @as_json
 def command(
     source: Source,
@@ -42,11 +43,12 @@ def command(
     svg: Path | None,
     every: bool,
     no_reuse: bool,
+    no_container: bool,
     machine: bool,
 ) -> int:
     """Show what would run, what is reused, and why. Runs nothing.
 
     'Unknown' are tasks whose inputs will be made by tasks that run first.
     """
-    options = api.RunOptions(reuse=not no_reuse, site=site)
+    options = api.RunOptions(reuse=not no_reuse, site=site, containers=not no_container)
     return show_plan(source, project, options, dag=dag, svg=svg, every=every, as_json=machine)

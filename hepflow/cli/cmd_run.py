@@ -21,10 +21,12 @@ hepflow run recipe.yaml                         # with the recipe's own defaults
 hepflow run recipe.yaml n=100 data=events.root  # inputs by name
 hepflow run recipe.yaml mine.yaml               # inputs from a file
 hepflow run workflow.cwl job.yml                # a CWL document and its inputs
+hepflow run workflow.yml init.yml               # a yadage workflow and its parameters
 hepflow run recipe.yaml --set steps.fit.resources.cpus=4
 hepflow run recipe.yaml --cpus 8 --memory '16 GB'
 hepflow run recipe.yaml --site mine             # elsewhere: see 'hepflow site list'
 hepflow run recipe.yaml --site local --site mine  # at both, each task where it fits best
+hepflow run recipe.yaml --no-container          # what images have is on this machine itself
 hepflow run recipe.yaml -k                      # do not stop at the first failure
 hepflow run recipe.yaml --dry-run               # the same as: hepflow plan recipe.yaml
 hepflow run recipe.yaml --json > result.json    # for a program
@@ -55,7 +57,7 @@ def command(
 
         return show_plan(source, project, options, as_json=machine)
     workflow = api.load(source.path, source.load)
-    inputs = api.read_inputs(workflow, source.files, source.values)
+    inputs = api.read_inputs(workflow, source.files, source.values, project=project)
     return conduct(
         lambda listener: api.run(
             workflow,

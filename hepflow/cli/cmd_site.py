@@ -82,7 +82,7 @@ def check(
     workflow = inputs = None
     if recipe is not None:
         workflow = api.load(existing_recipe(recipe), api.LoadOptions())
-        inputs = api.read_inputs(workflow, (), assignments(values, "NAME=VALUE"))
+        inputs = api.read_inputs(workflow, (), assignments(values, "NAME=VALUE"), project=project)
     report = api.check_site(absolute(name), workflow, inputs, project=project)
     if machine:
         for_program.emit(report)

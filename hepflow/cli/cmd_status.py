@@ -74,6 +74,11 @@ def _tell(status: api.RunStatus) -> None:
         words.say()
         for line in _step_table(status.steps):
             words.say(line)
+    for part in status.parts:
+        words.say()
+        words.say(headline(part.run, part))
+        for line in _step_table(part.steps):
+            words.say(line)
     for report in status.running[:SHOWN_RUNNING]:
         where = f"  {report.where}" if report.where else ""
         took = f" for {words.duration(time.time() - report.started)}" if report.started else ""

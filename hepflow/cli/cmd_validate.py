@@ -9,7 +9,7 @@ from hepflow.cli import words
 from hepflow.cli.group import verb
 from hepflow.cli.late import api
 from hepflow.cli.options import Source, as_json, takes_recipe
-from hepflow.model.workflow import REQUIRED, Port
+from hepflow.model.workflow import REQUIRED, From, Port
 
 EXAMPLES = """
 hepflow validate recipe.yaml                  # all faults at once, each at its line
@@ -52,6 +52,8 @@ def command(source: Source, machine: bool) -> int:
 def _default(port: Port) -> str:
     if port.default is REQUIRED:
         return click.style("required", fg="yellow")
+    if isinstance(port.default, From):
+        return str(port.default)
     return words.value(port.default, 40)  # type: ignore[arg-type]
 
 
@@ -61,6 +63,7 @@ def _port(port: Port) -> dict[str, object]:
         "name": port.name,
         "type": str(port.type),
         "required": required,
-        "default": None if required else port.default,
+        "default": None if required or isinstance(port.default, From) else port.default,
+        "from": port.default.text if isinstance(port.default, From) else None,
         "doc": port.doc,
     }

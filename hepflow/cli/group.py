@@ -39,6 +39,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "logs": "Show what tasks printed.",
         "explain": "Say why a task ran, was reused, waits or failed.",
         "outputs": "Show what a run produced.",
+        "metrics": "Show the numbers a run ended with, or compare two.",
+        "report": "Write a run as one HTML page.",
     },
     "To tidy": {
         "gc": "Remove old runs and the files only they need.",

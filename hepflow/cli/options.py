@@ -81,6 +81,10 @@ _RECIPE: Final[Sequence[Callable[[Function], Function]]] = (
         help="Apply one of the recipe's profiles.",
     ),
     click.option("--target", default="", metavar="NAME", help="The part of the file to run."),
+    click.option(
+        "--replay", is_flag=True,
+        help="Replay a recorded run (WfFormat) as fast as it was; the same as replay=1.",
+    ),
 )  # fmt: skip
 
 _RUN: Final[Sequence[Callable[[Function], Function]]] = (
@@ -106,6 +110,14 @@ _RUN: Final[Sequence[Callable[[Function], Function]]] = (
     ),
     click.option("--no-reuse", is_flag=True, help="Run everything, even what is known already."),
     click.option(
+        "--no-container", is_flag=True,
+        help="Start no container images: commands find what they need on the machine itself.",
+    ),
+    click.option(
+        "--tracking", multiple=True, metavar="NAME",
+        help="Who keeps a record of the run: 'mlflow', or 'none'. [default: as the recipe says]",
+    ),
+    click.option(
         "--publish", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
         help="Where the outputs go. [default: results/NAME]",
     ),
@@ -124,13 +136,15 @@ def takes_recipe(function: Function) -> Function:
         settings: tuple[str, ...],
         profiles: tuple[str, ...],
         target: str,
+        replay: bool,
         **rest: Any,
     ) -> Any:
         path, part = _recipe_and_part(recipe)
         load = api.LoadOptions(profiles, assignments(settings, "--set"), target or part)
         beside = [word for word in values if _is_inputs_file(word)]
         words = [word for word in values if word not in beside]
-        given = assignments([*words, *more], "NAME=VALUE")
+        as_fast = ["replay=1"] if replay else []
+        given = assignments([*as_fast, *words, *more], "NAME=VALUE")
         paths = tuple(_existing(Path(file)) for file in [*beside, *files])
         return function(source=Source(path, load, paths, given), **rest)
 
@@ -155,7 +169,7 @@ def takes_recipe_or_run(function: Function) -> Function:
     return called
 
 
-_CHANGES: Final = ("values", "more", "files", "settings", "profiles", "target")
+_CHANGES: Final = ("values", "more", "files", "settings", "profiles", "target", "replay")
 """What a recipe on a command line may come with, by the names of the parameters."""
 
 
@@ -170,7 +184,9 @@ def takes_run_options(function: Function) -> Function:
         gpus: tuple[str, ...] | None,
         in_flight: int,
         no_reuse: bool,
+        no_container: bool,
         publish: Path | None,
+        tracking: tuple[str, ...],
         site: str | tuple[str, ...],
         **rest: Any,
     ) -> Any:
@@ -183,6 +199,8 @@ def takes_run_options(function: Function) -> Function:
             reuse=not no_reuse,
             publish=publish.absolute() if publish else None,
             site=site,
+            containers=not no_container,
+            tracking=tracking,
         )
         return function(options=options, **rest)
 

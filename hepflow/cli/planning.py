@@ -33,7 +33,7 @@ def show_plan(
 ) -> int:
     """Plans a recipe and shows the plan."""
     workflow = api.load(source.path, source.load)
-    inputs = api.read_inputs(workflow, source.files, source.values)
+    inputs = api.read_inputs(workflow, source.files, source.values, project=project)
     report = api.plan(workflow, inputs, project=project, options=options)
     if svg is not None:
         write_svg(report, svg)
@@ -51,6 +51,8 @@ def show_plan(
         words.say()
         for line in [*step_table(report.steps, every), *place_lines(report.steps)]:
             words.say(line)
+    if workflow.doc:
+        words.say(f"\n{workflow.doc.strip()}")
     if svg is not None:
         words.say(f"\ndrawn in {svg}", err=True)
     return status

@@ -3,6 +3,7 @@
 It knows the model and nothing else: not what language a workflow came from, not what runs it.
 """
 
+from hepflow.engine.feed import Feed
 from hepflow.engine.scheduler import Policy, Scheduler
 
-__all__ = ["Policy", "Scheduler"]
+__all__ = ["Feed", "Policy", "Scheduler"]

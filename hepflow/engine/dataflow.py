@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from hepflow.engine.binding import Binder
+from hepflow.engine.flow import Opened
 from hepflow.engine.gather import invocations
 from hepflow.engine.graph import Graph, analyse
 from hepflow.engine.state import (
@@ -27,7 +29,15 @@ from hepflow.engine.state import (
 )
 from hepflow.model.events import Invocation
 from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
-from hepflow.model.workflow import Required, Step, Workflow
+from hepflow.model.workflow import From, Required, Step, Workflow
+
+
+class Fault(NamedTuple):
+    """A step that could not be opened, or a scope that could not be closed: where, and why."""
+
+    name: str
+    message: str
+    scope: Scope
 
 
 class Dataflow:
@@ -37,12 +47,14 @@ class Dataflow:
         planning: values may be unknown; what is computed from them is unknown as well.
     """
 
+    expects_more = False  # what will come is known from what is there
+
     def __init__(self, workflow: Workflow, inputs: Values, *, planning: bool = False) -> None:
         self._planning = planning
         self._binder = Binder(planning=planning)
         self.runs: dict[int, StepRun] = {}
         self.counts: dict[str, Counts] = {}
-        self.faults: list[tuple[str, str]] = []
+        self._faults: list[Fault] = []
         self.outputs: Values | None = None
         self._numbered = 0
         self._graphs: dict[Workflow, Graph] = {}
@@ -57,6 +69,14 @@ class Dataflow:
 
     def take(self) -> Invocation | None:
         """The ready invocation that is deepest in the graph, or none."""
+        while (invocation := self._take()) is not None:
+            scope = self.runs[invocation.step].scope
+            if scope.above is None or not scope.is_abandoned:
+                return invocation
+            self.release(invocation)
+        return None
+
+    def _take(self) -> Invocation | None:
         while self._ready:
             run = self.runs.get(self._ready[0][1])
             index = run.take() if run is not None else None
@@ -113,8 +133,43 @@ class Dataflow:
         return finished
 
     def release(self, invocation: Invocation) -> None:
-        """An invocation failed for good: nothing will fill it, but its place is free."""
+        """An invocation is over without outputs: nothing will fill it, but its place is free."""
         self._let_go(self.runs[invocation.step])
+
+    def fail(self, invocation: Invocation) -> bool:
+        """An invocation failed for good. Whether nobody tolerates that, it or what it is part of: then
+        nothing will fill it."""
+        run = self.runs[invocation.step]
+        if run.step.tolerant:
+            self._fill_null(invocation)
+            return False
+        self._let_go(run)
+        return self._fail_scope(run.scope)
+
+    def _fail_scope(self, scope: Scope) -> bool:
+        """Something in a scope failed for good: the same."""
+        if scope.is_abandoned:
+            return False
+        inside: Scope | None = scope
+        while inside is not None and inside.parent is not None:
+            run = self.runs[inside.parent.step]
+            if run.step.tolerant:
+                inside.abandoned = True
+                run.counts.failed += 1
+                self._fill_null(inside.parent)
+                return False
+            inside = inside.above
+        return True
+
+    @property
+    def has_faults(self) -> bool:
+        return bool(self._faults)
+
+    def take_faults(self) -> list[tuple[str, str, bool]]:
+        """Steps that could not even be opened (an expression failed, or there is no array) since this was
+        last asked: name, why, and whether nobody tolerates that."""
+        faults, self._faults = self._faults, []
+        return [(name, message, self._fail_scope(scope)) for name, message, scope in faults]
 
     def expand(self, invocation: Invocation, workflow: Workflow, inputs: Values) -> None:
         """Put a workflow in an invocation's place: its outputs will fill the slot.
@@ -132,21 +187,21 @@ class Dataflow:
         graph = self._graphs.get(workflow)
         if graph is None:
             graph = self._graphs[workflow] = analyse(workflow)
-        prefix, label, base = "", "", 0
+        prefix, label, base, above = "", "", 0, None
         if parent is not None:
-            above = self.runs[parent.step]
-            prefix, label = above.name(parent.element) + "/", above.counts.label + "/"
-            base = above.level + 1
+            run = self.runs[parent.step]
+            prefix, label = run.name(parent.element) + "/", run.counts.label + "/"
+            base, above = run.level + 1, run.scope
         inputs = {
             port.name: _or_default(given.get(port.name), port.default) for port in workflow.inputs
         }
-        scope = Scope(workflow, graph, inputs, parent, prefix, label, self._numbered, base)
+        scope = Scope(workflow, graph, inputs, parent, above, prefix, label, self._numbered, base)
         self._numbered += len(workflow.steps)
         for step in workflow.steps:
-            name = label + step.name
+            name, index, _ = (label + step.name).partition("[")
             counts = self.counts.get(name)
             if counts is None:
-                counts = self.counts[name] = Counts(name)
+                counts = self.counts[name] = Counts(name, bool(index))
             counts.unopened += 1
         for place, waiting in enumerate(scope.waiting):
             if not waiting:
@@ -159,13 +214,14 @@ class Dataflow:
         while self._to_open or self._complete_scopes:
             while self._to_open:
                 scope, place = self._to_open.popleft()
-                counts = self.counts[scope.label + scope.workflow.steps[place].name]
+                name = scope.label + scope.workflow.steps[place].name
+                counts = self.counts[name.partition("[")[0]]
                 run = scope.runs[place] = StepRun(scope, place, counts)
                 self.runs[run.number] = run
                 try:
                     self._binder.bind(run)
                 except ValueError as error:
-                    self.faults.append((run.path, str(error)))
+                    self._faults.append(Fault(run.path, str(error), scope))
                 else:
                     self._open(run)
             if self._complete_scopes:
@@ -205,12 +261,20 @@ class Dataflow:
                 if self._fill(scope.parent, outputs):
                     counts.succeeded += 1
         except ValueError as error:
-            self.faults.append((scope.prefix.rstrip("/") or scope.workflow.name, str(error)))
+            name = scope.prefix.rstrip("/") or scope.workflow.name
+            self._faults.append(Fault(name, str(error), scope))
         for run in scope.runs.values():
             del self.runs[run.number]
         scope.runs.clear()
 
     # --- slots --------------------------------------------------------------------------------
+
+    def _fill_null(self, invocation: Invocation) -> None:
+        run = self.runs[invocation.step]
+        if run.rounds is not None:
+            run.rounds.pop(invocation.element, None)
+        self._fill_slot(run, invocation.element, {})
+        self._settle()
 
     def _skip(self, run: StepRun, index: int, outputs: Values) -> None:
         run.counts.skipped += 1
@@ -316,7 +380,7 @@ def is_plain(step: Step) -> bool:
     return not (step.scatter or step.when or step.loop or isinstance(step.run, Workflow))
 
 
-def is_beyond(run: StepRun, inputs: Values) -> bool:
+def is_beyond(run: Opened, inputs: Values) -> bool:
     """Whether what an invocation is depends on what has not run (then its outputs do as well); it is
     counted."""
     waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
@@ -332,5 +396,5 @@ def is_beyond(run: StepRun, inputs: Values) -> bool:
     return True
 
 
-def _or_default(value: Value, default: Value | Required) -> Value:
-    return default if value is None and not isinstance(default, Required) else value
+def _or_default(value: Value, default: Value | Required | From) -> Value:
+    return default if value is None and not isinstance(default, Required | From) else value

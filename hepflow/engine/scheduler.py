@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hepflow.engine.dataflow import Dataflow, is_beyond
+from hepflow.engine.feed import Feed
+from hepflow.engine.flow import Flow
 from hepflow.engine.queue import Live, Queue
 from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import (
@@ -75,18 +77,21 @@ class Scheduler:
     """The state of one run.
 
     Args:
-        workflow: what to run.
-        inputs: its inputs; those with defaults may be absent.
+        work: a workflow to run, or a feed that somebody puts work into.
+        inputs: the workflow's; those with defaults may be absent.
         policy: how to drive it.
 
     Raises:
         ValueError: the workflow's links are not sound.
     """
 
-    def __init__(self, workflow: Workflow, inputs: Values, policy: Policy = Policy()) -> None:
+    def __init__(self, work: Workflow | Feed, inputs: Values, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.failures: list[Failure] = []
-        self._flow = Dataflow(workflow, inputs, planning=policy.planning)
+        self.tolerated: list[Failure] = []
+        self._flow: Flow = (
+            work if isinstance(work, Feed) else Dataflow(work, inputs, planning=policy.planning)
+        )
         self._planning: dict[Invocation, str] = {}
         self._queue = Queue()
         self._live: dict[str, Live] = {}
@@ -121,7 +126,8 @@ class Scheduler:
             self._queue.release(now)
             self._plan(actions)
             self._submit(actions)
-        if not (self._planning or self._live or self._queue):
+        under_way = self._planning or self._live or self._queue
+        if not under_way and (self._halted or not self._flow.expects_more):
             self._conclude(actions)
         return actions
 
@@ -173,7 +179,7 @@ class Scheduler:
                     return
                 continue
             finally:
-                if flow.faults:
+                if flow.has_faults:
                     self._take_faults()
             if self.policy.planning and is_beyond(run, inputs):
                 self._succeed(invocation, NOT_KNOWN)
@@ -317,11 +323,10 @@ class Scheduler:
     def _fail(self, invocation: Invocation, reason: Reason, message: str) -> None:
         run = self._flow.runs[invocation.step]
         run.counts.failed += 1
-        self.failures.append(Failure(run.name(invocation.element), reason, message))
-        self._flow.release(invocation)
+        failure = Failure(run.name(invocation.element), reason, message)
+        (self.failures if self._flow.fail(invocation) else self.tolerated).append(failure)
 
     def _take_faults(self) -> None:
-        """Steps that could not even be opened: an expression failed, or there is no array."""
-        for path, message in self._flow.faults:
-            self.failures.append(Failure(path, Reason.PLANNING, message))
-        self._flow.faults.clear()
+        for name, message, matters in self._flow.take_faults():
+            failure = Failure(name, Reason.PLANNING, message)
+            (self.failures if matters else self.tolerated).append(failure)

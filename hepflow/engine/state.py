@@ -47,12 +47,14 @@ class Counts:
     """How far all instances of one step are; shared by them, because a person sees them as one."""
 
     __slots__ = (
-        "failed", "group", "guessed", "label", "reused", "running", "skipped", "succeeded",
+        "failed", "group", "guessed", "indexed", "label", "reused", "running", "skipped", "succeeded",
         "unknown", "unopened", "waits_for", "width",
     )  # fmt: skip
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, indexed: bool = False) -> None:
         self.label = label
+        # Whether it counts steps that are one to a person (`trial[3]`): how many is known from the start.
+        self.indexed = indexed
         self.group = False
         self.unopened = self.guessed = self.width = self.running = 0
         # Of planning only: invocations whose inputs are not known, and the port where that shows, if
@@ -60,6 +62,13 @@ class Counts:
         self.unknown = 0
         self.waits_for = ""
         self.succeeded = self.reused = self.skipped = self.failed = 0
+
+    @property
+    def known_width(self) -> int:
+        """How many invocations there are in all; -1 while nobody knows."""
+        if self.unopened and not self.indexed:
+            return -1
+        return self.width + self.unopened
 
 
 class Round:
@@ -105,13 +114,14 @@ class Scope:
     """One instance of a workflow.
 
     Args:
+        above: the instance that it is part of.
         prefix: of the paths of its steps' invocations. label: the same without indices.
         first, level: what the number and the level of its first step begin with.
     """
 
     __slots__ = (
-        "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs", "unfinished",
-        "waiting", "workflow",
+        "abandoned", "above", "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs",
+        "unfinished", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(
@@ -120,6 +130,7 @@ class Scope:
         graph: Graph,
         inputs: Values,
         parent: Invocation | None,
+        above: Scope | None,
         prefix: str,
         label: str,
         first: int,
@@ -129,6 +140,8 @@ class Scope:
         self.graph = graph
         self.inputs = inputs
         self.parent = parent
+        self.above = above
+        self.abandoned = False
         self.prefix = prefix
         self.label = label
         self.first = first
@@ -137,6 +150,14 @@ class Scope:
         self.waiting = graph.waiting[:]
         self.runs: dict[int, StepRun] = {}
         self.unfinished = len(workflow.steps)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether something in it, or around it, failed and was tolerated: nobody waits for it."""
+        scope: Scope | None = self
+        while scope is not None and not scope.abandoned:
+            scope = scope.above
+        return scope is not None
 
 
 class StepRun:

@@ -1,4 +1,4 @@
-"""The doors for plug-ins: a language, an executor, an exporter. (What a language's products must offer,
+"""The doors for plug-ins: a language, an executor, an exporter, a tracker. (What a language's products must offer,
 ``Tool`` and ``Expression``, stands beside the workflow they are part of.)"""
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent
 from hepflow.model.portable import Graph
+from hepflow.model.record import RunRecord
 from hepflow.model.site import Extent, Site
-from hepflow.model.task import Attempt, Task
+from hepflow.model.task import Attempt, Task, Usage
 from hepflow.model.values import Directory, File, Values
 from hepflow.model.workflow import Workflow
 
@@ -74,12 +75,43 @@ class Exporter(Protocol):
         ...
 
 
+@runtime_checkable
+class Frame(Protocol):
+    """Writes a native recipe by another exporter, and a document that names what that one wrote.
+
+    Attributes:
+        inner: the name of that exporter.
+    """
+
+    inner: str
+
+    def around(
+        self, documents: Sequence[str], files: Sequence[str], directories: Sequence[str]
+    ) -> tuple[str, str]:
+        """The name and the text of the document to run.
+
+        Args:
+            documents: the names of what the inner exporter wrote, the one to run first.
+            files, directories: what else the folder holds, by relative paths.
+        """
+        ...
+
+
 class Done(NamedTuple):
-    """A task that has run, and what it left."""
+    """A task that has run, and what it left.
+
+    Args:
+        usage: what it used, when it ran.
+        where: the host, and what finds it there.
+        after: the steps that its own step takes values from, by paths without indices.
+    """
 
     name: str
     task: Task
     outputs: Values
+    usage: Usage = Usage()
+    where: str = ""
+    after: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -182,6 +214,36 @@ class ExecutorClass(Protocol):
 
         Args:
             workdir: absolute path of a folder for one run and one site, not yet made.
+        """
+        ...
+
+
+class Tracker(Protocol):
+    """Keeps a record of runs somewhere else."""
+
+    def track(self, run: RunRecord) -> None:
+        """Bring the record there up to date: called when a run has begun and when it has ended, also
+        of one that is resumed. Whatever it raises is told once, and costs the run nothing."""
+        ...
+
+
+class TrackerClass(Protocol):
+    """How every tracker is made. Making one asks no server and loads no large library.
+
+    What is wrong with its settings is a ``ValueError`` with one sentence for the user; a library that
+    is missing is an ``ImportError``.
+
+    Attributes:
+        settings: the names that its settings may have, each with what it means.
+    """
+
+    settings: Mapping[str, str]
+
+    def __call__(self, folder: Path, settings: Mapping[str, str]) -> Tracker:
+        """One tracker.
+
+        Args:
+            folder: an absolute path below the project's store, not yet made, for what it keeps here.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -101,8 +101,8 @@ INPUTS: Final = "/~hepflow/in"
 """What stands for a task's own folders until an executor knows where they are: the one it runs in
 and leaves its outputs in, one for what it forgets, and one beside it for the files it is given.
 
-They may occur anywhere inside words of an ``Argv``, values of ``env``, ``texts`` and ``stdin`` of a
-*confined* task, and are replaced there as text. (Their tilde makes a shell's quoting quote them, so
+They may occur anywhere inside words of an ``Argv``, ``texts`` and ``stdin`` of a task with
+``folders``, and also inside values of ``env`` of a *confined* one, and are replaced there as text. (Their tilde makes a shell's quoting quote them, so
 that a real path with a blank in it does no harm.) A task's folder does not exist, and its place is not
 known, when it is planned: a second attempt has another one, and on a worker node it is elsewhere.
 """
@@ -156,6 +156,8 @@ class Task:
         success: the exit codes that mean success.
         confined: its environment is ``PATH`` and ``env`` alone, with ``HOME`` its folder and
             ``TMPDIR`` a scratch folder of its own; the words for its folders are replaced.
+        folders: the words for its folders are replaced, although it is not confined: it has the
+            variables of any command.
         checkpoint: paths in its folder that are kept when it has to make way, and are there again for
             the next attempt.
         memo: what its tool wants back when it collects; never leaves the head.
@@ -175,9 +177,25 @@ class Task:
     stderr: str = ""
     success: tuple[int, ...] = (0,)
     confined: bool = False
+    folders: bool = False
     checkpoint: tuple[str, ...] = ()
     memo: object = field(default=None, compare=False, repr=False)
     inputs: Values = field(default_factory=dict, compare=False, repr=False)
+
+
+def uncontained(task: Task) -> Task:
+    """The same work without its image, for where that is not to be started or has been already.
+
+    Inputs that it names by their own paths are there as they are.
+    """
+    if task.container is None:
+        return task
+    stage = tuple(
+        item
+        for item in task.stage
+        if item.path != item.what.location or item.path.startswith(INPUTS)
+    )
+    return replace(task, container=None, stage=stage)
 
 
 class Attempt(NamedTuple):

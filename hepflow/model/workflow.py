@@ -31,6 +31,24 @@ NOWHERE: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """The default of a port that is an output of another run, looked up when a run begins.
+
+    Args:
+        text: which run's, and which output.
+        folder: what relative paths in it are relative to.
+        place: where it is asked for.
+    """
+
+    text: str
+    folder: str
+    place: Place = NOWHERE
+
+    def __str__(self) -> str:
+        return f"from {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A named, typed input or output.
 
@@ -40,7 +58,7 @@ class Port:
 
     name: str
     type: Type = ANY
-    default: Value | Required = REQUIRED
+    default: Value | Required | From = REQUIRED
     doc: str = ""
     place: Place = NOWHERE
 
@@ -204,7 +222,8 @@ class Step(NamedTuple):
     """One node of a workflow.
 
     Args:
-        name: unique in its workflow.
+        name: unique in its workflow. One of several steps that a person sees as one bears an index,
+            ``trial[3]``: they are counted together.
         run: the tool, or a workflow in place.
         inputs: port -> what feeds it. A port whose name holds a dot exists for expressions only.
         outputs: the ports it offers, with the type of one invocation's value.
@@ -213,6 +232,8 @@ class Step(NamedTuple):
         cache: whether results may be taken from earlier runs.
         limit: invocations in flight at a time; 0 for no limit of its own.
         site: the site its tasks go to; empty for wherever they fit.
+        tolerant: an invocation that fails for good, or something in it, leaves null outputs instead of
+            failing what it is part of.
     """
 
     name: str
@@ -229,6 +250,7 @@ class Step(NamedTuple):
     doc: str = ""
     place: Place = NOWHERE
     site: str = ""
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,6 +262,7 @@ class Workflow:
             the first step sees them (CWL: find secondary files, check formats). Raises RecipeError.
         read: how its language reads a file of inputs, places in it made absolute; ``None`` for
             YAML or JSON of ``name: value``. Raises RecipeError.
+        tracking: the trackers that are to keep a record of its runs, each with its settings.
     """
 
     name: str
@@ -250,6 +273,24 @@ class Workflow:
     source: str = ""
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
+    tracking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def within(step: Step) -> Workflow | None:
+    """The workflow that a step runs, or that its tool is known to plan; ``None`` for any other tool.
+
+    Such a tool has it as its attribute ``sketch``: the steps that there will be, with their links and
+    sites, however many there will be of each.
+    """
+    if isinstance(step.run, Workflow):
+        return step.run
+    found: Workflow | None = getattr(step.run, "sketch", None)
+    return found
+
+
+def label_of(step: Step) -> str:
+    """The name under which a person sees a step: without its index."""
+    return step.name.partition("[")[0]
 
 
 def at_site(workflow: Workflow, site: str) -> Workflow:

@@ -108,7 +108,7 @@ class Bulk:
         elif python and type(written) is list:
             key = (None, *written)
         elif "outputs" not in raw:
-            key = (python,)
+            key = ("none", python)  # to a function that is not the same as `outputs: {}`
         else:
             return None
         try:

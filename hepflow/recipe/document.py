@@ -34,7 +34,7 @@ def claims(path: FilePath) -> bool:
     except OSError:
         return False
     if path.suffix == ".json":
-        return b'"hepflow"' in head
+        return re.search(rb'"hepflow"\s*:', head) is not None
     return re.search(rb"""^(\{\s*)?["']?hepflow["']?\s*:""", head, re.MULTILINE) is not None
 
 

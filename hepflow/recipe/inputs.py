@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hepflow.model.types import ANY, Type, parse_type, type_of
 from hepflow.model.values import Value
-from hepflow.model.workflow import REQUIRED, Port, Required
+from hepflow.model.workflow import REQUIRED, From, Port, Required
 from hepflow.recipe.context import Context
 from hepflow.recipe.faults import Path
 
-KEYS = ("type", "default", "doc", "symbols", "enum", "optional")
+KEYS = ("type", "default", "from", "doc", "symbols", "enum", "optional")
 
 
 def read_inputs(context: Context, raw: object, path: Path) -> tuple[Port, ...]:
@@ -45,8 +45,10 @@ def _long(context: Context, name: str, form: dict[str, object], path: Path) -> P
     found = read_type(context, form, path, what)
     if found is None:
         found = ANY if given is REQUIRED or given is None else type_of(given)  # type: ignore[arg-type]
-    default: Value | Required = REQUIRED
-    if given is None and "default" in form:
+    default: Value | Required | From = REQUIRED
+    if "from" in form:
+        default = _from_elsewhere(context, form, path, what)
+    elif given is None and "default" in form:
         default = None
         found = Type(found.name, found.items, found.symbols, found.name != "any")
     elif not isinstance(given, Required):
@@ -55,6 +57,21 @@ def _long(context: Context, name: str, form: dict[str, object], path: Path) -> P
         default = None
     doc = context.text(form["doc"], (*path, "doc"), "'doc'") if "doc" in form else ""
     return Port(name, found, default, doc.strip(), context.document.place(path))
+
+
+def _from_elsewhere(
+    context: Context, form: dict[str, object], path: Path, what: str
+) -> Required | From:
+    """The output of another run as a default."""
+    where = (*path, "from")
+    if "default" in form:
+        context.faults.add("HF113", where, f"{what} takes 'default' or 'from', not both", key=True)
+    if len(path) > len(("inputs", "name")):
+        fix = "have the recipe's own input come from there, and hand it in"
+        context.faults.add("HF113", where, f"{what}: 'from' is for inputs of a recipe", fix=fix)
+    folder = str(context.document.path.absolute().parent)
+    text = context.text(form["from"], where, f"'from' of {what}")
+    return From(text, folder, context.document.place(where)) if text else REQUIRED
 
 
 def read_type(context: Context, form: dict[str, object], path: Path, what: str) -> Type | None:

@@ -22,6 +22,7 @@ from hepflow.recipe.faults import Path
 from hepflow.recipe.plain_tools import PlainTool
 from hepflow.recipe.portable_text import At, Indescribable, formula, text_of
 from hepflow.recipe.source_digest import source_of
+from hepflow.recipe.studies import StudyTool
 from hepflow.recipe.templates import Constant, TextTemplate
 from hepflow.recipe.tools import ArgvForm, CommandTool, Products, PythonTool, Request, ShellForm
 
@@ -161,6 +162,11 @@ class _File:
                 return self._used(used).graph(run, ())
         elif isinstance(run, PlainTool | CommandTool | PythonTool):
             return self._work(run.whole() if isinstance(run, PlainTool) else run, step, path)
+        elif isinstance(run, StudyTool):
+            what = f"step '{step.name}' is a study, which only hepflow runs"
+            fix = "put the best parameters in its place, or leave it to hepflow"
+            self._document.faults.add("HF131", (*path, "study"), what, fix=fix, key=True)
+            return portable.Graph(step.name, (), (), {})
         what = f"step '{step.name}' uses a file of another language"
         fix = "use a native recipe there, or leave that step to the other system"
         self._document.faults.add("HF130", (*path, "uses"), what, fix=fix)

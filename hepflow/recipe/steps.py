@@ -13,11 +13,12 @@ from typing import Final
 from hepflow.model.types import ANY, Type
 from hepflow.model.values import Value
 from hepflow.model.workflow import (
-    REQUIRED,
     Binding,
     Expression,
+    From,
     Loop,
     Port,
+    Required,
     Scatter,
     Step,
     Tool,
@@ -40,12 +41,14 @@ from hepflow.recipe.modifiers import (
 )
 from hepflow.recipe.products import NOTHING, Declared, declare
 from hepflow.recipe.scope import Scope, Shape, Surroundings
+from hepflow.recipe.studies import RESULT
+from hepflow.recipe.study_section import make_study, read_names, with_result
 from hepflow.recipe.templates import is_template
 
 KINDS: Final = ("command", "script", "python", "uses", "workflow")
 KEYS: Final = frozenset({
     *KINDS, "inputs", "outputs", "scatter", "method", "when", "loop", "resources", "env", "container",
-    "retries", "cache", "limit", "site", "sources", "checkpoint", "doc",
+    "retries", "cache", "limit", "site", "sources", "checkpoint", "study", "doc",
 })  # fmt: skip
 LOOP_KEYS: Final = ("while", "next", "collect", "limit")
 
@@ -65,6 +68,20 @@ class Outline:
     shape: Shape
     variables: tuple[str, ...] = ()
     inner: Workflow | None = None
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is reached by its bare name: scatter variables, and the parameters of a study."""
+        return (*self.variables, *self.parameters)
+
+    @property
+    def produced(self) -> Mapping[str, Port]:
+        """What one invocation leaves; of a study, what one of its trials leaves."""
+        outputs = self.shape.outputs
+        if "study" not in self.raw:
+            return outputs
+        return {name: port for name, port in outputs.items() if name != RESULT}
 
 
 @dataclass(slots=True)
@@ -86,6 +103,8 @@ def outline(context: Context, name: str, raw: object, path: Path, nested: Nested
     kind = _kind(context, name, raw, path)
     variables = _variables(context, name, raw, path) if "scatter" in raw else ()
     found = Outline(name, raw, path, kind, NOTHING, Shape({}), variables)
+    if "study" in raw:
+        found.parameters = read_names(context, raw, path)
     if kind in ("uses", "workflow"):
         _outline_inner(context, found, nested)
     else:
@@ -93,6 +112,8 @@ def outline(context: Context, name: str, raw: object, path: Path, nested: Nested
             context, raw.get("outputs"), (*path, "outputs"), python=kind == "python"
         )
         found.shape = _shape(raw, found.declared.ports, variables)
+    if "study" in raw:
+        found.shape = with_result(context, found.shape, path)
     return found
 
 
@@ -196,10 +217,12 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
     raw, path = found.raw, found.path
     parts = Parts()
     hidden: dict[str, Binding] = {}
-    for variable in found.variables:
+    for variable in found.names:
         if variable in around.steps:
-            what = f"the scatter variable '{variable}' hides the step '{variable}'"
-            where = (*path, "scatter", variable)
+            scattered = variable in found.variables
+            kind = "scatter variable" if scattered else "parameter"
+            what = f"the {kind} '{variable}' hides the step '{variable}'"
+            where = (*path, *(("scatter",) if scattered else ("study", "parameters")), variable)
             context.faults.add("HF219", where, what, fix="rename it", key=True)
     _bind_inputs(context, found, around, links, parts, hidden)
     _check_types(context, found, parts)
@@ -211,14 +234,15 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
     site = read_site(context, written)
     if isinstance(run, Workflow) and site:
         run = at_site(run, site)
-    values = Scope(around, own=own, variables=found.variables, hidden=hidden)
+    values = Scope(around, own=own, variables=found.names, hidden=hidden)
     when = loop = None
     if "when" in raw:
-        when = _condition(context, raw["when"], (*path, "when"), values, "'when'")
+        whole = Scope(around, own=own, variables=found.variables, hidden=hidden)
+        when = _condition(context, raw["when"], (*path, "when"), whole, "'when'")
     if "loop" in raw:
         loop = _loop(context, found, values)
     doc = context.text(raw["doc"], (*path, "doc"), "'doc'").strip() if "doc" in raw else ""
-    return Step(
+    step = Step(
         found.name,
         run,
         {**parts.bindings, **hidden},
@@ -234,6 +258,17 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
         context.document.place(path),
         "" if isinstance(run, Workflow) else site,
     )
+    if "study" not in raw:
+        return step
+    after = Scope(
+        around,
+        own=own,
+        variables=found.names,
+        outputs=found.produced,
+        outputs_are_values=True,
+        hidden=hidden,
+    )
+    return make_study(context, raw, path, step, found.parameters, after)
 
 
 def _run(
@@ -250,14 +285,14 @@ def _run(
     scope = Scope(
         around,
         own=own,
-        variables=found.variables,
-        outputs=found.shape.outputs,
+        variables=found.names,
+        outputs=found.produced,
         resources=True,
         paths={output.port: output.path for output in outputs if not is_template(output.path)},
         hidden=hidden,
     )
-    declared, variables = found.declared, found.variables
-    return build_tool(context, found.kind, found.raw, found.path, declared, scope, own, variables)
+    declared, names = found.declared, found.names
+    return build_tool(context, found.kind, found.raw, found.path, declared, scope, own, names)
 
 
 def _bind_inputs(
@@ -272,7 +307,7 @@ def _bind_inputs(
     written = raw.get("inputs")
     scattered_inputs = isinstance(raw.get("scatter"), (list, str))
     outer = Scope(around, hidden=hidden)
-    inner = Scope(around, variables=found.variables, hidden=hidden) if found.variables else outer
+    inner = Scope(around, variables=found.names, hidden=hidden) if found.names else outer
     if written is not None:
         for name, value in context.mapping(written, (*path, "inputs"), "'inputs'").items():
             where = (*path, "inputs", name)
@@ -368,10 +403,21 @@ def _check_inner_inputs(
             what = f"step '{found.name}': what it runs has no input '{name}'"
             fix = suggestion(name, wanted, "inputs") or "it has no inputs"
             context.faults.add("HF201", where, what, fix=fix, key=True)
+    for name in found.parameters:
+        if name not in wanted and name not in _read_by_others(parts):
+            where = (*found.path, "study", "parameters", name)
+            what = f"step '{found.name}': what it runs has no input '{name}'"
+            fix = suggestion(name, wanted, "inputs") or "it has no inputs"
+            context.faults.add("HF201", where, what, fix=fix, key=True)
     for name, port in wanted.items():
-        if name not in parts.feeds and port.default is REQUIRED:
+        if name in found.parameters:
+            continue
+        if name not in parts.feeds and isinstance(port.default, Required | From):
             what = f"step '{found.name}': the input '{name}' is not given"
-            why = f"what it runs takes '{name}' ({port.type}) and has no default for it"
+            has = "has no default for it"
+            if isinstance(port.default, From):
+                has = f"would take it {port.default}, which only a run of its own can"
+            why = f"what it runs takes '{name}' ({port.type}) and {has}"
             context.faults.add(
                 "HF205", found.path, what, why=why, fix=f"add 'inputs: {{{name}: ...}}'", key=True
             )
@@ -406,7 +452,7 @@ def _loop(context: Context, found: Outline, scope: Scope) -> Loop | None:
         scope.around,
         own=scope.own,
         variables=scope.variables,
-        outputs=found.shape.outputs,
+        outputs=found.produced,
         outputs_are_values=True,
         hidden=scope.hidden,
     )

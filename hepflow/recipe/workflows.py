@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from hepflow.model.workflow import Binding, Port, Step, Workflow
@@ -16,7 +17,17 @@ from hepflow.recipe.products import NOTHING
 from hepflow.recipe.scope import FUNCTIONS, Scope, Shape, Surroundings
 from hepflow.recipe.steps import Outline, build, outline
 
-KEYS: Final = ("hepflow", "name", "doc", "inputs", "defaults", "steps", "outputs", "profiles")
+KEYS: Final = (
+    "hepflow",
+    "name",
+    "doc",
+    "inputs",
+    "defaults",
+    "steps",
+    "outputs",
+    "profiles",
+    "tracking",
+)
 BODY_KEYS: Final = ("inputs", "steps", "outputs", "doc")
 VERSIONS: Final = ("v1",)
 
@@ -41,7 +52,26 @@ def compile_file(context: Context) -> Workflow:
     )
     context.defaults = check_defaults(context, data["defaults"]) if "defaults" in data else {}
     inputs = read_inputs(context, data.get("inputs"), ("inputs",))
-    return _compile(context, title or context.document.path.stem, data, inputs, (), doc)
+    tracking = _tracking(context, data["tracking"]) if data.get("tracking") is not None else {}
+    workflow = _compile(context, title or context.document.path.stem, data, inputs, (), doc)
+    return replace(workflow, tracking=tracking) if tracking else workflow
+
+
+def _tracking(context: Context, written: object) -> dict[str, Mapping[str, str]]:
+    """Who is to keep a record of runs: a name, a list of names, or names with settings."""
+    path = ("tracking",)
+    if isinstance(written, (str, list)):
+        names = written if isinstance(written, list) else [written]
+        return {context.text(name, path, "'tracking'"): {} for name in names}
+    found: dict[str, Mapping[str, str]] = {}
+    for name, settings in context.mapping(written, path, "'tracking'").items():
+        found[name] = {
+            key: str(value)
+            if isinstance(value, (bool, int, float))
+            else context.text(value, (*path, name, key), f"'{key}'")
+            for key, value in context.mapping(settings, (*path, name), f"'{name}'").items()
+        }
+    return found
 
 
 def _compile(
@@ -125,7 +155,7 @@ def _in_place(context: Context, outer: Outline, body: Mapping[str, object], path
     """A ``workflow:`` inside a step: the step's inputs and scatter variables are its inputs."""
     context.unknown_keys(body, BODY_KEYS, path, "'workflow'")
     given = outer.raw.get("inputs")
-    names = [*(given if isinstance(given, dict) else ()), *outer.variables]
+    names = [*(given if isinstance(given, dict) else ()), *outer.names]
     ports = read_inputs(context, body.get("inputs"), (*path, "inputs"))
     if "inputs" not in body:
         ports = tuple(Port(name) for name in dict.fromkeys(names))

@@ -11,14 +11,19 @@ ELLIPSIS: Final = "…"
 
 
 class Shade(Enum):
-    """What a plan says of a node; it gives the colour and the mark."""
+    """What a plan, or the record of a run, says of a node; it gives the colour and the mark."""
 
     REUSED = "reused"
     TO_RUN = "to run"
     UNKNOWN = "not known yet"
+    DONE = "done"
+    FAILED = "failed"
 
 
-MARKS: Final = {Shade.REUSED: "✓", Shade.TO_RUN: "●", Shade.UNKNOWN: "?"}
+MARKS: Final = {
+    Shade.REUSED: "✓", Shade.TO_RUN: "●", Shade.UNKNOWN: "?", Shade.DONE: "✓", Shade.FAILED: "✗",
+}  # fmt: skip
+OF_A_PLAN: Final = (Shade.REUSED, Shade.TO_RUN, Shade.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Node:
 
     Args:
         tasks: how many tasks it has; -1 while nobody knows.
+        done, failed: of a run that has taken place.
         depends_on: names of nodes; a name nobody bears is ignored.
         notes: lines for a reader who asks for more (the SVG's tooltip).
         steps: how many steps it stands for.
@@ -40,12 +46,18 @@ class Node:
     depends_on: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     steps: int = 1
+    done: int = 0
+    failed: int = 0
 
     @property
     def shade(self) -> Shade:
+        if self.failed:
+            return Shade.FAILED
         if self.to_run:
             return Shade.TO_RUN
-        return Shade.UNKNOWN if self.unknown or self.tasks < 0 else Shade.REUSED
+        if self.unknown or self.tasks < 0:
+            return Shade.UNKNOWN
+        return Shade.DONE if self.done else Shade.REUSED
 
     @property
     def counts(self) -> str:
@@ -58,6 +70,8 @@ class Node:
                 (Shade.REUSED, self.reused),
                 (Shade.TO_RUN, self.to_run),
                 (Shade.UNKNOWN, self.unknown),
+                (Shade.DONE, self.done),
+                (Shade.FAILED, self.failed),
             )
             if count
         ]
@@ -162,6 +176,8 @@ def _sum(members: Sequence[Node], taken: Collection[str]) -> Node:
         unknown=sum(node.unknown for node in members),
         depends_on=tuple(dict.fromkeys(name for node in members for name in node.depends_on)),
         steps=steps,
+        done=sum(node.done for node in members),
+        failed=sum(node.failed for node in members),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from hepflow.report.graph import ELLIPSIS, MARKS, Node, Shade, fold
+from hepflow.report.graph import ELLIPSIS, MARKS, OF_A_PLAN, Node, Shade, fold
 from hepflow.report.layers import Cell, Layers, centres, layer
 
 WIDE: Final = 40
@@ -26,6 +26,8 @@ FILLS: Final = {
     Shade.REUSED: ("#e3f1e4", "#4c8a52"),
     Shade.TO_RUN: ("#fdebcb", "#b9770e"),
     Shade.UNKNOWN: ("#ebecef", "#7b8190"),
+    Shade.DONE: ("#dcebf7", "#3b79a8"),
+    Shade.FAILED: ("#f9dcd9", "#b3382c"),
 }
 INK: Final = "#1b1f24"
 LINK: Final = "#6b7280"
@@ -54,7 +56,10 @@ class Page:
 def draw(nodes: Sequence[Node], title: str = "") -> str:
     """The graph as a complete SVG document."""
     page = place(nodes, title)
-    parts = [_open(page, title), _heading(title)]
+    shades = {node.shade for node in page.nodes}
+    if shades.issubset(OF_A_PLAN):
+        shades = set(OF_A_PLAN)
+    parts = [_open(page, title), _heading(title, shades)]
     parts += [
         f'<path d="{curve}" fill="none" stroke="{LINK}" stroke-width="1.4"'
         + (' marker-end="url(#tip)"/>' if tip else "/>")
@@ -138,11 +143,13 @@ def _open(page: Page, title: str) -> str:
     )
 
 
-def _heading(title: str) -> str:
+def _heading(title: str, shades: Collection[Shade]) -> str:
     head = f'<text x="{MARGIN}" y="28" font-size="17" font-weight="bold" fill="{INK}">'
     parts = [f"{head}{escape(title)}</text>"]
     left = MARGIN
     for shade, (fill, edge) in FILLS.items():
+        if shade not in shades:
+            continue
         words = f"{MARKS[shade]} {shade.value}"
         parts.append(
             f'<rect x="{left:.0f}" y="38" width="12" height="12" rx="3" fill="{fill}"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -57,6 +57,8 @@ class Runner:
         books: the run's attempts in flight.
         fleet: the sites that run them.
         telling: whom to tell of progress.
+        loop: what executors hang their descriptors on; closed by who made it.
+        adopt: go on with what an earlier head left under way, rather than end it.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class Runner:
         books: Books,
         fleet: Fleet,
         telling: Telling,
+        loop: Loop,
+        *,
+        adopt: bool = True,
     ) -> None:
         self._scheduler = scheduler
         self._planner = planner
@@ -74,10 +79,11 @@ class Runner:
         self._books = books
         self._fleet = fleet
         self._telling = telling
-        self._loop = Loop()
+        self._loop = loop
+        self._adopts = adopt
         self._sharing = Sharing()
         self._interrupted = False
-        self._failures_noted = 0
+        self._noted = [0, 0]
         self._conclusion: Conclude | None = None
         self._pending: list[Event] = []
         self._begun: list[Attempt] = []
@@ -95,7 +101,7 @@ class Runner:
         """
         settled = False
         try:
-            with self._interruptible():
+            with interruptible(self.interrupt):
                 self._fleet.start(self._loop)
                 self._recover()
                 self._perform(self._scheduler.handle((), time.monotonic()))
@@ -109,12 +115,16 @@ class Runner:
             return self._conclusion
         finally:
             self._fleet.close(settled=settled)
-            self._loop.close()
 
     @property
     def failures(self) -> list[str]:
         """What failed for good, a sentence each."""
         return [f"{failure.name}: {failure.message}" for failure in self._scheduler.failures]
+
+    def interrupt(self) -> None:
+        """Have the engine end the run; from any thread or a signal handler."""
+        self._interrupted = True
+        self._loop.wake()
 
     # --- carrying out -------------------------------------------------------------------------
 
@@ -316,6 +326,9 @@ class Runner:
             return
         where = {name: (entry.handle, entry.site) for name, entry in left.items()}
         alive = set(self._fleet.recover(where))
+        if not self._adopts:
+            self._fleet.cancel(alive)
+            alive = set()
         for name, entry in left.items():
             if name in alive:
                 self._found[entry.task, entry.key or b""] = entry
@@ -336,13 +349,13 @@ class Runner:
 
     def _note_failures(self) -> None:
         """Failures without an attempt are told and kept like any other."""
-        failures = self._scheduler.failures
-        for failure in failures[self._failures_noted :]:
-            if failure.reason is Reason.PLANNING:
-                self._telling.note([f"{failure.name} failed: {failure.message}"])
-                row = self._writer.new_id()
-                self._books.never_begun(failure.name, row, failure.reason, failure.message)
-        self._failures_noted = len(failures)
+        for which, failures in enumerate((self._scheduler.failures, self._scheduler.tolerated)):
+            for failure in failures[self._noted[which] :]:
+                if failure.reason is Reason.PLANNING:
+                    self._telling.note([f"{failure.name} failed: {failure.message}"])
+                    row = self._writer.new_id()
+                    self._books.never_begun(failure.name, row, failure.reason, failure.message)
+            self._noted[which] = len(failures)
 
     def _note_reuse(self) -> None:
         planner = self._planner
@@ -356,23 +369,23 @@ class Runner:
             self._writer.forget(row for _, row, _ in planner.broken)
             planner.broken = []
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first interrupt asks the engine to end the run; a second one is Python's own."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def interrupted(_number: int, _frame: FrameType | None) -> None:
-            self._interrupted = True
-            self._loop.wake()
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+@contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first interrupt asks the engine to end the run; a second one is Python's own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-        before = {
-            number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        interrupt()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {
+        number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

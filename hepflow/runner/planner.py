@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hepflow.model.events import Answered, Event, Expanded, Invocation, Plan, Planned, Unplannable
-from hepflow.model.task import Task
+from hepflow.model.task import Task, uncontained
 from hepflow.model.values import Value, Values
-from hepflow.model.workflow import PlanContext, SubWorkflow, Tool
+from hepflow.model.workflow import PlanContext, SubWorkflow, Tool, at_site
 from hepflow.runner.literals import Literals
 from hepflow.runner.placing import NOTHING, Data, data_of
 from hepflow.staging.checks import Memory, first_fault
@@ -18,6 +19,9 @@ from hepflow.store.codec import Expected, revive
 from hepflow.store.database import LITERALS
 from hepflow.store.records import step_of
 from hepflow.store.results import Results, Stored
+
+_IMAGE: Final = re.compile(r"^container=.*(\n|\Z)", re.MULTILINE)
+"""The line of a fingerprint that names an image."""
 
 
 class Identity(NamedTuple):
@@ -42,12 +46,14 @@ class Rules:
         reuse: whether those of other runs may.
         redo: steps (paths without indices) that must run again: only results of this run from
             attempt id ``redo_from`` on count for them.
+        containers: whether tasks run in their images.
     """
 
     run: int = 0
     reuse: bool = True
     redo: frozenset[str] = frozenset()
     redo_from: int = 0
+    containers: bool = True
 
     def allow(self, name: str, cache: bool, result: Stored) -> bool:
         """Whether a result may stand in for the invocation of that name."""
@@ -107,6 +113,9 @@ class Planner:
             # A file nobody has read yet: only those that come from outside.
             inputs = {port: self.memory.with_digests(value) for port, value in inputs.items()}
             what = plan.tool.fingerprint(inputs)
+        if not self._rules.containers:
+            # What ran on the machine itself must never stand in for what ran in an image.
+            what = _IMAGE.sub("", what)
         key = blake2b(what.encode(), digest_size=16).digest() if what else b""
         data = data_of(inputs) if self._weigh else NOTHING
         return inputs, Identity(plan.name, what, key, plan.tool, plan.cache, plan.site, data)
@@ -136,8 +145,11 @@ class Planner:
         except ValueError as error:
             return Unplannable(plan.invocation, str(error))
         if isinstance(planning, Task):
+            if not self._rules.containers:
+                planning = uncontained(planning)
             self.identities[plan.invocation] = identity
             return Planned(plan.invocation, planning)
         if isinstance(planning, SubWorkflow):
-            return Expanded(plan.invocation, planning.workflow, planning.inputs)
+            workflow = at_site(planning.workflow, plan.site) if plan.site else planning.workflow
+            return Expanded(plan.invocation, workflow, planning.inputs)
         return Answered(plan.invocation, planning)

@@ -82,7 +82,7 @@ class Telling:
     def _steps(self) -> list[StepStatus]:
         return [
             StepStatus(
-                counts.label, -1 if counts.unopened else counts.width, counts.running,
+                counts.label, counts.known_width, counts.running,
                 counts.succeeded, counts.reused, counts.skipped, counts.failed,
             )
             for counts in self._scheduler.counts.values()

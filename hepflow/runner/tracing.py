@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hepflow import plugins
@@ -9,19 +10,31 @@ from hepflow.engine import Policy, Scheduler
 from hepflow.model.errors import UsageError
 from hepflow.model.events import Answered, Conclude, Event, Plan, Planned, Unplannable
 from hepflow.model.protocols import Done, RunExporter
+from hepflow.model.task import Usage
 from hepflow.model.values import Values
 from hepflow.model.workflow import Workflow
 from hepflow.runner.planner import Planner, Rules
+from hepflow.runner.preview import links
 from hepflow.store import reader
 from hepflow.store.database import Place
-from hepflow.store.records import RunState, RunSummary
+from hepflow.store.records import RunState, RunSummary, step_of
 from hepflow.store.results import Results
 
 
 def write_down(
-    place: Place, run: RunSummary, workflow: Workflow, inputs: Values, target: str, folder: Path
+    place: Place,
+    run: RunSummary,
+    workflow: Workflow,
+    inputs: Values,
+    target: str,
+    folder: Path,
+    containers: bool,
 ) -> tuple[str, ...]:
-    """Writes a run for another system to run again; as ``api.export_run``, whose workflow it loaded."""
+    """Writes a run for another system to run again; as ``api.export_run``, whose workflow it loaded.
+
+    Args:
+        containers: whether its tasks ran in their images.
+    """
     exporter = plugins.load(plugins.EXPORTERS, target)()
     if not isinstance(exporter, RunExporter):
         what = f"'{target}' is written from a recipe, not from a run"
@@ -36,8 +49,10 @@ def write_down(
     results = Results.of(place)
     try:
         root = reader.root_of(place)
-        planner = Planner(results, Rules(reuse=False), root)
-        done, outputs = trace(workflow, inputs, planner, Planner(results, Rules(run.id), root))
+        planner = Planner(results, Rules(reuse=False, containers=containers), root)
+        finder = Planner(results, Rules(run.id, containers=containers), root)
+        done, outputs = trace(workflow, inputs, planner, finder)
+        done = _with_measurements(place, workflow, done, [attempt for _, attempt in finder.reused])
         folder.mkdir(parents=True, exist_ok=True)
         return tuple(exporter.export_run(workflow.name, done, outputs, folder))
     except ValueError as error:
@@ -48,6 +63,25 @@ def write_down(
         raise UsageError.of("HF307", what) from error
     finally:
         results.close()
+
+
+def _with_measurements(
+    place: Place, workflow: Workflow, done: Sequence[Done], attempts: Sequence[int]
+) -> list[Done]:
+    """Tasks with what each used and waited for.
+
+    Args:
+        attempts: the ids of their attempts.
+    """
+    known = reader.reports(place, attempts)
+    needed = links(workflow)
+    found = []
+    for task, attempt in zip(done, attempts, strict=True):
+        report = known[attempt]
+        usage = Usage(report.started, report.wall_s, report.cpu_s, report.peak_bytes)
+        after = needed.get(step_of(task.name), ())
+        found.append(task._replace(usage=usage, where=report.where, after=after))
+    return found
 
 
 def trace(

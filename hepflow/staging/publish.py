@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,8 @@ def publish(outputs: Values, folder: Path) -> dict[str, Value]:
     """Places a run's output files in a folder, and ``outputs.json`` beside them.
 
     A file keeps its own name when it is the only one that has it, else its port's name leads; an
-    array of files becomes a folder named after the port. Files are hard links where the file system
+    array of files becomes a folder named after the port. What lies in a directory that an earlier
+    output is, is published there and not once more. Files are hard links where the file system
     allows, else copies; each appears whole or not at all. What an earlier run placed here is
     replaced; what somebody else did is not touched.
 
@@ -69,6 +71,7 @@ class _Publisher:
         self._folder = folder
         self._earlier = _placed_before(folder)
         self._placed: set[str] = {f"{folder}/{LISTING}"}
+        self._directories: dict[str, str] = {}
 
     def publish(self, outputs: Values) -> dict[str, Value]:
         published = {
@@ -92,6 +95,8 @@ class _Publisher:
         return value
 
     def _array(self, values: Sequence[Value], folder: str) -> Value:
+        if all(self._in_directory(file) for file in files_in(values)):
+            return [self._value(item, str(index), folder) for index, item in enumerate(values)]
         os.makedirs(folder, exist_ok=True)
         names = [item.name if isinstance(item, (File, Directory)) else "" for item in values]
         distinct = len(set(names)) == len(names)
@@ -116,6 +121,10 @@ class _Publisher:
         return placed
 
     def _place(self, value: File | Directory, port: str, folder: str, name: str) -> Value:
+        there = self._in_directory(value)
+        if there:
+            self._placed.add(there)
+            return replace(value, location=there, basename="")
         target = f"{folder}/{name or value.name}"
         count = 0
         while target in self._placed:
@@ -129,6 +138,7 @@ class _Publisher:
         if isinstance(value, Directory):
             if value.listing is None:
                 self._place_directory(value.location, target)
+                self._directories[value.location.rstrip("/")] = target
             else:
                 self._make_directory(value.listing, port, target)
             return Directory(target, value.digest, value.size)
@@ -138,6 +148,16 @@ class _Publisher:
             self._write(value.contents, target)
         secondary = tuple(self._value(item, port, folder) for item in value.secondary)
         return File(target, value.digest, value.size, "", secondary, value.format)  # type: ignore[arg-type]
+
+    def _in_directory(self, value: File | Directory) -> str:
+        """Where something is as part of a directory that was placed; empty where it is not."""
+        if not self._directories or (isinstance(value, File) and value.secondary):
+            return ""
+        location = value.location.rstrip("/")
+        head = location.rpartition("/")[0]
+        while head and head not in self._directories:
+            head = head.rpartition("/")[0]
+        return f"{self._directories[head]}{location[len(head) :]}" if head else ""
 
     def _place_file(self, source: str, target: str) -> None:
         if target in self._earlier:
@@ -171,6 +191,8 @@ class _Publisher:
 
     def _place_directory(self, source: str, target: str) -> None:
         if target in self._earlier:
+            if _is_same_tree(source, target):
+                return
             _remove(target)
         self._refuse_foreign(target)
         shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
@@ -218,6 +240,25 @@ def _is_same(source: str, target: str) -> bool:
         return here.st_ino == there.st_ino and here.st_dev == there.st_dev
     except OSError:
         return False
+
+
+def _is_same_tree(source: str, target: str) -> bool:
+    """Whether a directory holds the very files of another, and nothing else."""
+    try:
+        with os.scandir(source) as here, os.scandir(target) as there:
+            ours, theirs = ({entry.name: entry for entry in found} for found in (here, there))
+    except OSError:
+        return False
+    if ours.keys() != theirs.keys():
+        return False
+    for name, entry in ours.items():
+        other = theirs[name]
+        if entry.is_dir(follow_symlinks=False):
+            if not _is_same_tree(entry.path, other.path):
+                return False
+        elif entry.is_symlink() or not _is_same(entry.path, other.path):
+            return False  # links are few, and made anew in no time
+    return True
 
 
 def _remove(path: str) -> None:

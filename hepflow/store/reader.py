@@ -8,7 +8,7 @@ import re
 import sqlite3
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -29,9 +29,11 @@ from hepflow.store.records import (
     TaskState,
     step_of,
 )
-from hepflow.store.results import RUN_SHIFT
+from hepflow.store.results import CHUNK, RUN_SHIFT
 
 _SUMMARY: Final = "id, name, recipe, state, started, ended, host, pid, message"
+_WHOLE: Final = "coalesce(json_extract(options,'$.within'),0)=0"
+"""What is true of a run that is no part of another one."""
 LOG_TAIL: Final = 65536
 """Bytes that are shown of what a running task has printed."""
 
@@ -39,6 +41,9 @@ _REPORT: Final = (
     "id, task, number, state, folder, command, submitted, place, started, wall, cpu, peak, gpu, gpu_peak, exit,"
     " reason, message, outputs, stdout, stderr, log, site"
 )
+
+AT_ONCE: Final = 500
+"""Ids in one question; SQLite takes so many and no unlimited number."""
 
 
 @contextmanager
@@ -56,12 +61,28 @@ def _summary(place: Place, row: tuple[object, ...]) -> RunSummary:
     return RunSummary(number, name, recipe, state, *rest)  # type: ignore[arg-type]
 
 
-def runs(place: Place) -> tuple[RunSummary, ...]:
-    """All runs, the newest first; none where there is no store yet."""
+def runs(place: Place, *, whole: bool = False) -> tuple[RunSummary, ...]:
+    """All runs, the newest first; none where there is no store yet.
+
+    Args:
+        whole: leave out those that are parts of others.
+    """
     if not place.exists():
         return ()
+    where = f"WHERE {_WHOLE}" if whole else ""
     with reading(place) as database:
-        rows = database.execute(f"SELECT {_SUMMARY} FROM run ORDER BY id DESC").fetchall()
+        rows = database.execute(f"SELECT {_SUMMARY} FROM run {where} ORDER BY id DESC").fetchall()
+    return tuple(_summary(place, row) for row in rows)
+
+
+def parts(place: Place, run: int) -> tuple[RunSummary, ...]:
+    """The runs that a run has had as parts of it, the newest first."""
+    with reading(place) as database:
+        rows = database.execute(
+            f"SELECT {_SUMMARY} FROM run WHERE id>? AND json_extract(options,'$.within')=?"
+            " ORDER BY id DESC",
+            (run, run),
+        ).fetchall()
     return tuple(_summary(place, row) for row in rows)
 
 
@@ -74,7 +95,7 @@ def find_run(place: Place, run: int | None) -> RunSummary:
     with reading(place) as database:
         if run is None:
             row = database.execute(
-                f"SELECT {_SUMMARY} FROM run ORDER BY id DESC LIMIT 1"
+                f"SELECT {_SUMMARY} FROM run WHERE {_WHOLE} ORDER BY id DESC LIMIT 1"
             ).fetchone()
         else:
             row = database.execute(f"SELECT {_SUMMARY} FROM run WHERE id=?", (run,)).fetchone()
@@ -101,6 +122,45 @@ def outputs(place: Place, run: int) -> dict[str, Value]:
     with reading(place) as database:
         row = database.execute("SELECT outputs FROM run WHERE id=?", (run,)).fetchone()
     return decode(row[0], root_of(place)) if row[0] else {}
+
+
+def inputs(place: Place, run: int) -> dict[str, Value]:
+    """The inputs of a run, defaults included."""
+    _, _, text = stored_request(place, run)
+    return decode(text, root_of(place)) if text else {}
+
+
+def results(
+    place: Place, run: int, words: Sequence[str]
+) -> Iterator[tuple[str, str, dict[str, Value]]]:
+    """What tasks of a run left, here or in an earlier run it took it from: task, command, outputs.
+
+    Args:
+        words: only outputs whose stored text holds one of these are read.
+    """
+    columns = "SELECT id, task, command, outputs FROM attempt WHERE"
+    mine = " OR ".join("outputs LIKE ?" for _ in words)
+    patterns = [f"%{word}%" for word in words]
+    taken: dict[int, list[str]] = {}
+    for name, row in reused(place, run).items():
+        taken.setdefault(row, []).append(name)
+    root = root_of(place)
+    with reading(place) as database:
+        found = database.execute(
+            f"{columns} id>=? AND id<? AND state=? AND ({mine})",
+            (*_range(run), TaskState.SUCCEEDED.value, *patterns),
+        ).fetchall()
+        ids = sorted(row for row in taken if row >> RUN_SHIFT != run)
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            marks = ",".join("?" * len(chunk))
+            found += database.execute(
+                f"{columns} id IN ({marks}) AND ({mine})", (*chunk, *patterns)
+            ).fetchall()
+    for number, task, command, text in found:
+        names = taken.get(number, [])
+        for name in [task, *names] if number >> RUN_SHIFT == run else names:
+            yield name, command, decode(text, root)
 
 
 def root_of(place: Place) -> str:
@@ -173,6 +233,20 @@ def tasks(
         return tuple(_report(place, row) for row in rows if _matches(row[1], row[2], pattern))
 
 
+def reports(place: Place, attempts: Sequence[int]) -> dict[int, TaskReport]:
+    """Attempts by their ids, of whatever runs."""
+    found: dict[int, TaskReport] = {}
+    with reading(place) as database:
+        for first in range(0, len(attempts), AT_ONCE):
+            some = attempts[first : first + AT_ONCE]
+            marks = ",".join("?" * len(some))
+            for row in database.execute(
+                f"SELECT {_REPORT} FROM attempt WHERE id IN ({marks})", some
+            ):
+                found[row[0]] = _report(place, row)
+    return found
+
+
 def _matches(task: str, number: int, pattern: str) -> bool:
     if pattern in ("*", task, f"{task}#{number}") or pattern == step_of(task):
         return True
@@ -203,6 +277,7 @@ def status(place: Place, run: int | None) -> RunStatus:
         ),
         tuple(report for name, report in last.items() if name not in succeeded),
         running,
+        tuple(status(place, part.id) for part in reversed(parts(place, summary.id))),
     )
 
 

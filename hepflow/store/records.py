@@ -108,12 +108,17 @@ class TaskReport:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run as a whole: its steps in the order they were opened, and what needs a person's eye."""
+    """A run as a whole: its steps in the order they were opened, and what needs a person's eye.
+
+    Args:
+        parts: the runs that tasks of it drove, the oldest first: a Snakefile's jobs.
+    """
 
     run: RunSummary
     steps: tuple[StepStatus, ...]
     failures: tuple[TaskReport, ...] = ()
     running: tuple[TaskReport, ...] = ()
+    parts: tuple[RunStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hepflow.capsule.placing import (
-    CONTAINED,
     COPY,
     IN,
     MARK,
+    PLACED,
     TMP,
     Setting,
     filled,
@@ -89,7 +89,7 @@ def find_runtime(env: Mapping[str, str]) -> Runtime:
         asked = f"'{words[0]}' (HEPFLOW_CONTAINER_RUNTIME)" if words else ", ".join(RUNTIMES)
         raise LookupError(
             f"no container runtime is here: looked for {asked}; install podman or apptainer, name one"
-            " by HEPFLOW_CONTAINER_RUNTIME, or run without containers (CWL: --no-container)"
+            " by HEPFLOW_CONTAINER_RUNTIME, or run without containers: --no-container"
         )
     kind = os.path.basename(found[0])
     if kind not in RUNTIMES:
@@ -177,8 +177,9 @@ def contained(
     inside = _Inside(folder, out)
     for item in task.stage:
         inside.place(item)
+    worded = task.confined or task.folders
     for path, content in task.texts:
-        inside.write(path, inside.fill(content) if task.confined else content)
+        inside.write(path, inside.fill(content) if worded else content)
     variables = {
         name: inside.fill(value) if task.confined else value for name, value in env.items()
     }
@@ -201,7 +202,7 @@ def contained(
         words += [f"--entrypoint={shell[0]}"] if shell else []
         words += [*runtime.options, container.image, *shell[1:], *command]
     setting = Setting(
-        CONTAINED,
+        PLACED,
         inside.texts,
         inside.stage,
         inside.here(inside.fill(task.stdin)),
@@ -221,7 +222,8 @@ def _command(task: Task, inside: _Inside) -> tuple[list[str], list[str]]:
     if isinstance(command, Shell):
         return [command.text], ["/bin/sh", "-c", SHELL]
     assert isinstance(command, Argv)
-    return [inside.fill(word) if task.confined else word for word in command.words], []
+    worded = task.confined or task.folders
+    return [inside.fill(word) if worded else word for word in command.words], []
 
 
 def _undo(runtime: Runtime, name: str) -> list[str]:

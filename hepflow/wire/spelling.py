@@ -21,7 +21,7 @@ from hepflow.capsule.folder import (
     OPTIONAL,
     TEXT,
 )
-from hepflow.capsule.placing import CONFINED, COPY, OPEN, Setting
+from hepflow.capsule.placing import CONFINED, COPY, OPEN, PLACED, Setting
 from hepflow.capsule.spawning import ARGV
 from hepflow.model.events import Finished
 from hepflow.model.task import (
@@ -92,12 +92,12 @@ def _command(attempt: Attempt, how: int, body: Any, env: int, setting: list[Any]
 
 def setting_of(task: Task) -> list[Any]:
     """What a task asks for beyond a folder to run in, as `placing.Setting` has it."""
-    if not (task.confined or task.texts or task.stage or task.stdin or task.stdout
+    if not (task.confined or task.folders or task.texts or task.stage or task.stdin or task.stdout
             or task.stderr or task.success != SUCCESS):  # fmt: skip
         return []
     texts, stage = placed(task)
     success = () if task.success == SUCCESS else task.success
-    apart = CONFINED if task.confined else OPEN
+    apart = CONFINED if task.confined else PLACED if task.folders else OPEN
     return trimmed(Setting(apart, texts, stage, task.stdin, task.stdout, task.stderr, success))
 
 

@@ -20,7 +20,7 @@ def test_run_passes_inputs_changes_and_limits_on(fake: Any, call: Call, project:
         "run", "numbers.yaml", "n=7", "text=a=b", "--input", "m=1", "--inputs", "mine.yaml",
         "--set", "steps.write.retries=2", "--profile", "big", "--target", "part", "-k",
         "--cpus", "2.5", "--memory", "8 GB", "--gpus", "0,1", "--in-flight", "9", "--no-reuse",
-        "--publish", "out", "--site", "local",
+        "--publish", "out", "--site", "local", "--no-container",
     )  # fmt: skip
     assert ended.status == 0, ended.err
     load = fake.called("load")["args"][1]
@@ -35,7 +35,7 @@ def test_run_passes_inputs_changes_and_limits_on(fake: Any, call: Call, project:
     assert run["project"].folder == project
     assert run["options"] == api.RunOptions(
         keep_going=True, cpus=2.5, memory_mib=7630, gpus=("0", "1"), in_flight=9, reuse=False,
-        publish=project / "out", site="local",
+        publish=project / "out", site="local", containers=False,
     )  # fmt: skip
 
 

@@ -134,8 +134,29 @@ def _parsl(workdir: Path) -> Executor:
     return ParslExecutor(workdir, site=Site("parsl", executor="parsl", settings=settings))
 
 
+def _azure_batch(workdir: Path) -> Executor:
+    queue = Queue("cpu", cpus=4, gpus=2, settings={"pool": "work", "slots": 4})
+    site = Site(
+        "azure",
+        executor="clouds",
+        staging=Staging.CAPSULE,
+        limits=Limits(poll_s=0.3),
+        queues=(queue,),
+        settings={
+            "provider": "azure",
+            "region": "eastus",
+            "batch_account": "mine",
+            "bucket": "az://work",
+            "grace_s": 0.3,
+            "memory_mib": 100,
+        },
+    )
+    return CloudsExecutor(workdir, site=site)
+
+
 FACTORIES: dict[str, Factory] = {
     "aws_batch_stand_in": _aws_batch,
+    "azure_batch_stand_in": _azure_batch,
     "local": _local,
     "dask": _dask,
     "htcondor_stand_in": _htcondor,
@@ -157,6 +178,7 @@ PACKED: dict[str, Factory] = {
 
 SERVICES = {
     "aws_batch_stand_in": "aws_batch_stand_in",
+    "azure_batch_stand_in": "azure_batch_stand_in",
     "htcondor_stand_in": "condor_stand_in",
     "kubernetes_stand_in": "kubernetes_stand_in",
     "pbs_stand_in": "pbs_stand_in",
@@ -166,6 +188,7 @@ SERVICES = {
 
 FEWER = {
     "aws_batch_stand_in": 40,
+    "azure_batch_stand_in": 12,
     "htcondor_stand_in": 200,
     "kubernetes_stand_in": 200,
     "pbs_stand_in": 500,
@@ -179,7 +202,7 @@ def many(executor_name: str) -> int:
     return {**FEWER, "slurm": 500}.get(executor_name, 5000)
 
 
-FAR = {"aws_batch_stand_in"}
+FAR = {"aws_batch_stand_in", "azure_batch_stand_in"}
 """Executors whose tasks see no file of ours: all they have has travelled."""
 
 NOT_FAR = {

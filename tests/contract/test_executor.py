@@ -313,6 +313,7 @@ def test_a_running_attempt_gets_time_to_end_and_is_then_killed(bench: Bench) -> 
     )
     bench.executor.submit([polite, rude])
     bench.loop.until(lambda: len(bench.loop.started) == 2)
+    bench.loop.idle(0.5)  # a service says so before the program has set its traps
     bench.executor.cancel([polite.id, rude.id])
     bench.loop.finish([polite.id, rude.id], 10)
     assert bench.loop.outcome(polite.id).reason is Reason.CANCELLED

@@ -163,6 +163,23 @@ def test_the_words_for_its_folders_are_replaced_wherever_they_may_be(
     assert is_empty(scratch)
 
 
+def test_a_task_may_name_its_folders_and_have_the_variables_of_any_command(
+    bench: Bench,
+) -> None:
+    text = f"cat; echo $HOME > '{FOLDER}/a b'; pwd"
+    task = Task(
+        Argv(("sh", f"{INPUTS}/command")),
+        (Output("o", "a b", read=TEXT),),
+        texts=((f"{INPUTS}/command", text), (f"{INPUTS}/in", f"{FOLDER}\n")),
+        stdin=f"{INPUTS}/in",
+        folders=True,
+    )
+    outcome = bench.run(task)
+    here = f"{bench.folder}/tasks/1"
+    assert outcome.stdout.splitlines() == [here, here]
+    assert outcome.outputs["o"] == f"{os.environ['HOME']}\n"
+
+
 def test_nothing_is_left_of_inputs_and_scratch_however_a_task_ends(
     bench: Bench, data: Path
 ) -> None:

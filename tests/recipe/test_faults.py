@@ -18,6 +18,16 @@ def step(text: str) -> str:
     return f"inputs: {{n: 5, f: File}}\nsteps:\n  a: {{command: 'true', outputs: {{o: o.txt}}}}\n  b: {text}\n"
 
 
+def study(section: str, more: str = "") -> str:
+    """A recipe whose step ``b`` has a study."""
+    return step(
+        f"{{study: {{{section}}}, command: x, outputs: {{o: {{path: o, read: json}}}}{more}}}"
+    )
+
+
+X = "parameters: {x: {low: 0, high: 1}}"
+GOAL = "minimize: '{{ outputs.o }}'"
+
 CASES = {
     # keys and forms
     "unknown top key": ("inpts: {}\n" + ONE_STEP, 2, 1, "HF111", "a recipe has no key 'inpts'", "'inputs'"),
@@ -95,6 +105,32 @@ CASES = {
     "method alone": (step("{command: x, method: dot}"), 5, 19, "HF215", "'method' without 'scatter'", ""),
     "unknown method": (step("{command: x, scatter: {i: [1]}, method: doot}"), 5, 46, "HF113", "the text 'doot'", "'dot'"),
     "when without braces": (step("{command: x, when: inputs.n > 3}"), 5, 25, "HF113", "'when' takes an expression", "{{ inputs.n > 3 }}"),
+    "a study without parameters": (study(GOAL), 5, 7, "HF227", "has no parameters", "low: 0"),
+    "a study without a goal": (study(X), 5, 7, "HF227", "neither 'minimize' nor 'maximize'", "minimize: "),
+    "a study with two goals": (
+        study(f"{X}, {GOAL}, maximize: '{{{{ outputs.o }}}}'"), 5, 7, "HF227", "both 'minimize' and 'maximize'", "minimize: "),
+    "a goal that reads no output": (
+        study(X + ", minimize: '{{ x }}'"), 5, 61, "HF227", "reads no output of the trial", "outputs.loss"),
+    "a goal in no output": (
+        study(X + ", minimize: '{{ outputs.p }}'"), 5, 65, "HF202", "the step has no output 'p'", ""),
+    "a goal that is a name": (study(X + ", minimize: o"), 5, 61, "HF113", "'minimize' takes an expression", "{{ outputs"),
+    "bounds the wrong way round": (
+        study(f"parameters: {{x: {{low: 2, high: 1}}}}, {GOAL}"), 5, 31, "HF227", "'low' is 2, above 'high', 1", ""),
+    "a logarithm of zero": (
+        study(f"parameters: {{x: {{low: 0.0, high: 1, log: true}}}}, {GOAL}"), 5, 31, "HF227", "'log' needs bounds above 0", ""),
+    "half bounds": (study(f"parameters: {{x: {{low: 2}}}}, {GOAL}"), 5, 31, "HF227", "'high' takes a number, is not given", ""),
+    "a parameter that is a number": (study(f"parameters: {{x: 3}}, {GOAL}"), 5, 31, "HF227", "takes bounds or choices", "low: 0"),
+    "a parameter that hides an input": (
+        study(f"{X}, {GOAL}", ", inputs: {x: 1}"), 5, 28, "HF219", "'x' hides an input", "rename"),
+    "a parameter that hides a step": (
+        study(f"parameters: {{a: {{low: 0, high: 1}}}}, {GOAL}"), 5, 28, "HF219", "hides the step 'a'", "rename"),
+    "a pruner without rounds": (study(f"{X}, {GOAL}, pruner: median"), 5, 80, "HF227", "'pruner' without 'loop'", "loop:"),
+    "an output called study": (
+        step(f"{{command: x, outputs: {{study: s, o: o}}, study: {{{X}, {GOAL}}}}}"),
+        5, 36, "HF212", "cannot be called 'study'", "rename"),
+    "a first point with an unknown parameter": (
+        study(f"{X}, {GOAL}, first: {{y: 1}}"), 5, 88, "HF201", "no parameter 'y'", "x"),
+    "no trials": (study(f"{X}, {GOAL}, trials: 0"), 5, 88, "HF113", "'trials' takes a whole number from 1", ""),
     "loop without while": (step("{command: x, loop: {limit: 3}}"), 5, 19, "HF220", "the loop has no 'while'", "add while"),
     "loop of an unknown port": (
         step("{command: x, inputs: {x: 1}, loop: {while: '{{ inputs.x }}', next: {y: 1}}}"),

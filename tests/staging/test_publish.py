@@ -93,6 +93,46 @@ def test_a_directory_is_placed_whole(source: Path, tmp_path: Path) -> None:
     assert location(published["d"]) == str(tmp_path / "out/d")
 
 
+def test_a_directory_that_is_there_already_is_left_alone_unless_something_differs(
+    source: Path, tmp_path: Path
+) -> None:
+    made(source, "d/sub/x.txt")
+    whole = {"d": Directory(str(source / "d"), "e" * 64, 7)}
+    target = tmp_path / "out/d"
+
+    def again() -> int:
+        publish(whole, tmp_path / "out")
+        assert (target / "sub/x.txt").read_text() == "content"
+        assert sorted(path.name for path in target.iterdir()) == ["sub"]
+        return (target / "sub").stat().st_ino
+
+    first = again()
+    assert again() == first
+    (target / "more.txt").write_text("somebody's")
+    again()
+    (target / "sub/x.txt").unlink()
+    (target / "sub/x.txt").write_text("another")
+    again()
+
+
+def test_what_lies_in_a_published_directory_is_published_there_alone(
+    source: Path, tmp_path: Path
+) -> None:
+    made(source, "d/sub/x.txt")
+    folder = Directory(str(source / "d"), basename="named")
+    inner = File(str(source / "d/sub/x.txt"), "e" * 64, 7)
+    for _ in range(
+        2
+    ):  # a second time, what the first has placed is neither in the way nor taken away
+        published = publish({"d": folder, "x": inner, "all": [inner, folder]}, tmp_path / "out")
+    assert location(published["x"]) == str(tmp_path / "out/named/sub/x.txt")
+    assert (tmp_path / "out/named/sub/x.txt").read_text() == "content"
+    assert not (tmp_path / "out/x.txt").exists()
+    published = publish({"d": folder, "all": [inner]}, tmp_path / "apart")
+    assert {path.name for path in (tmp_path / "apart").iterdir()} == {"named", "outputs.json"}
+    assert (tmp_path / "out/all/named/sub/x.txt").read_text() == "content"
+
+
 def test_somebody_elses_file_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

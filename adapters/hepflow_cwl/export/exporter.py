@@ -14,7 +14,7 @@ from hepflow.model.errors import RecipeError
 from hepflow.model.portable import Graph
 from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Value
-from hepflow.model.workflow import Port, Required
+from hepflow.model.workflow import From, Port, Required
 from hepflow_cwl.export.code import literal
 from hepflow_cwl.export.document import Document, Mapped, library
 from hepflow_cwl.export.tools import granted
@@ -54,7 +54,7 @@ class CwlExporter:
 
 def _type(port: Port) -> Type:
     """What steps see of an input: a default stands in for null."""
-    has_default = not isinstance(port.default, Required) and port.default is not None
+    has_default = not isinstance(port.default, Required | From) and port.default is not None
     return required(port.type) if has_default else port.type
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from hepflow.model.portable import Attribute, Feed, Formula, Graph, Input, Node, Rounds, Work
 from hepflow.model.types import ANY
-from hepflow.model.workflow import Merge, Pick, Port, Ref, Required, Scatter
+from hepflow.model.workflow import From, Merge, Pick, Port, Ref, Required, Scatter
 from hepflow_cwl.export.code import Js, member
 from hepflow_cwl.export.document import Document, Mapped, expression
 from hepflow_cwl.export.javascript import Names
@@ -97,7 +97,7 @@ class WorkflowWriter:
 
     def _input(self, port: Port) -> object:
         found: Mapped = {"type": cwl_type(self._given[port.name].type)}
-        if not isinstance(port.default, Required) and port.default is not None:
+        if not isinstance(port.default, Required | From) and port.default is not None:
             found["type"] = cwl_type(required(self._given[port.name].type))
             found["default"] = self._document.value(port.default)
         if port.doc:
@@ -279,7 +279,7 @@ class WorkflowWriter:
         given = {}
         for port in node.run.inputs:
             known = ports[port.name][1] if port.name in ports else Known(NULL)
-            if not isinstance(port.default, Required):
+            if not isinstance(port.default, Required | From):
                 fallback = of_value(port.default)
                 known = Known(join(required(known.type), fallback), known.exact)
                 if ports.get(port.name, ("", Known(NULL)))[1].type == NULL:

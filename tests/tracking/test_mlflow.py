@@ -1,0 +1,148 @@
+"""What an MLflow store has of a run, read back with MLflow itself."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hepflow import api
+
+pytest.importorskip("mlflow")
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's, of its own making
+
+RECIPE = """\
+hepflow: v1
+name: fit
+inputs: {events: 100, password: hunter22, broken: false, trials: 3}
+tracking: mlflow
+steps:
+  draw:
+    command: "printf fake > {{ outputs.plot }}; printf weights > {{ outputs.net }}; ! {{ inputs.broken }}"
+    outputs: {plot: plot.png, net: net.pt}
+  fit:
+    scatter: {i: [1, 2]}
+    command: "echo '{\\"chi2\\": {{ i }}.5}' > {{ outputs.metrics }}"
+    outputs: {metrics: {path: m.json, read: json}}
+outputs: {net: draw.net, plot: draw.plot, best: "{{ fit.metrics[0] }}"}
+"""
+
+STUDY = """\
+hepflow: v1
+name: tune
+inputs: {trials: 3}
+tracking: mlflow
+steps:
+  tune:
+    study: {parameters: {x: [1, 2]}, minimize: "{{ outputs.v }}", trials: "{{ inputs.trials }}", sampler: random, plots: false}
+    command: "echo {{ x }} > {{ outputs.v }}"
+    outputs: {v: {path: v, read: json}}
+outputs: {v: tune.v}
+"""
+
+
+class Lab:
+    """A project, and the MLflow store beside its own."""
+
+    def __init__(self, folder: Path, empty: Path) -> None:
+        self.project = api.Project(folder)
+        store = folder / ".hepflow/mlflow"
+        store.mkdir(parents=True)
+        shutil.copy(empty, store / "mlflow.db")
+
+    def run(self, text: str, **values: object) -> api.RunResult:
+        path = self.project.folder / "recipe.yaml"
+        path.write_text(text)
+        workflow = api.load(path)
+        given = {name: str(value) for name, value in values.items()}
+        return api.run(workflow, api.read_inputs(workflow, values=given), project=self.project)
+
+    @property
+    def client(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        path = self.project.folder / ".hepflow/mlflow/mlflow.db"
+        return MlflowClient(tracking_uri=f"sqlite:///{path}")
+
+    def runs(self, experiment: str) -> list[Any]:
+        found = self.client.get_experiment_by_name(experiment)
+        return list(self.client.search_runs([found.experiment_id]))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs, made once: making one takes MLflow seconds."""
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def lab(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Lab(tmp_path, empty)
+
+
+def test_a_run_is_there_with_parameters_metrics_figures_and_models(lab: Lab) -> None:
+    result = lab.run(RECIPE)
+    assert (result.succeeded, result.warnings) == (True, ())
+    (found,) = lab.runs("fit")
+    assert found.info.status == "FINISHED"
+    assert found.data.params["events"] == "100"
+    assert found.data.metrics == {"best.chi2": 1.5, "fit.0.chi2": 1.5, "fit.1.chi2": 2.5}
+    files = {
+        file.path
+        for folder in ("figures/plot", "models/net")
+        for file in lab.client.list_artifacts(found.info.run_id, folder)
+    }
+    assert files == {"figures/plot/plot.png", "models/net/net.pt"}
+    assert abs(found.info.end_time / 1000 - result.run.ended) < 1
+
+
+def test_a_resumed_run_goes_on_in_the_same_mlflow_run(lab: Lab) -> None:
+    assert not lab.run(RECIPE, broken="true").succeeded
+    (failed,) = lab.runs("fit")
+    assert failed.info.status == "FAILED"
+    path = lab.project.folder / "recipe.yaml"
+    path.write_text(RECIPE.replace("; ! {{ inputs.broken }}", ""))
+    assert api.resume(lab.project).succeeded
+    (found,) = lab.runs("fit")
+    assert (found.info.run_id, found.info.status) == (failed.info.run_id, "FINISHED")
+
+
+def test_trials_of_a_study_are_nested_runs(lab: Lab) -> None:
+    pytest.importorskip("optuna")
+    assert lab.run(STUDY).succeeded
+    runs = {run.data.tags["mlflow.runName"]: run for run in lab.runs("tune")}
+    assert set(runs) == {"tune 1", *(f"tune/trial[{n}]" for n in range(3))}
+    parent = runs.pop("tune 1").info.run_id
+    for trial in runs.values():
+        assert trial.data.tags["mlflow.parentRunId"] == parent
+        assert trial.data.metrics["objective"] == float(trial.data.params["x"])
+        assert trial.info.status == "FINISHED"
+
+
+def test_no_secret_reaches_the_store(lab: Lab) -> None:
+    lab.run(RECIPE)
+    (found,) = lab.runs("fit")
+    assert found.data.params["password"] == "***"
+    assert b"hunter22" not in (lab.project.folder / ".hepflow/mlflow/mlflow.db").read_bytes()
+
+
+def test_a_server_that_is_not_there_costs_the_run_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    text = RECIPE.replace("tracking: mlflow", "tracking: {mlflow: {uri: 'http://me:hunter22@127.0.0.1:9'}}")  # fmt: skip
+    result = lab.run(text)
+    assert result.succeeded
+    (warning,) = result.warnings
+    assert warning.startswith("no record was kept by mlflow: ")
+    assert "hunter22" not in warning
