@@ -504,12 +504,12 @@ def test_a_small_run_from_simulation_to_figure(torch, tmp_path, capsys):
         draw("two_moons", 200, seed, path)
     posterior, metrics = tmp_path / "posterior.pt", tmp_path / "metrics.json"
     figure = tmp_path / "posterior.png"
-    trained = _run("train", "two_moons", *shards, "--out", posterior, "--epochs", 20)
-    assert trained.returncode == 0, trained.stderr
-    assert "400 simulations of two_moons in 2 files" in trained.stdout
-    options = ("--samples", 200, "--observations", "1,3", "--jobs", 2)
-    judged = _run("judge", posterior, TWO_MOONS, "--metrics", metrics, "--plot", figure, *options)
-    assert judged.returncode == 0, judged.stderr
+    train = ["train", "two_moons", *shards, "--out", posterior, "--network", "nsf", "--layers", 2]
+    assert main([*map(str, train), "--epochs", "20"]) == 0
+    assert "400 simulations of two_moons in 2 files" in capsys.readouterr().out
+    judge = ["judge", posterior, TWO_MOONS, "--metrics", metrics, "--plot", figure]
+    options = ["--samples", 200, "--observations", "1,3", "--jobs", 2, "--device", "cpu"]
+    assert main([*map(str, [*judge, *options])]) == 0
     content = json.loads(metrics.read_text())
     assert 0.4 < content["c2st_mean"] < 1
     assert content["comparable"] is False

@@ -19,9 +19,9 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 @pytest.fixture
 def pairs():
     rng = np.random.default_rng(20260301)
-    reference = rng.normal(size=(400, 2)).astype(np.float32)
+    reference = rng.normal(size=(250, 2)).astype(np.float32)
     shifts = np.array([0.0, 0.4, 3.0], np.float32)
-    return [(reference, (shift + rng.normal(size=(400, 2))).astype(np.float32)) for shift in shifts]
+    return [(reference, (shift + rng.normal(size=(250, 2))).astype(np.float32)) for shift in shifts]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -204,7 +204,7 @@ def test_rounds_follow_each_other(posterior_file, tmp_path, capsys):
 # --- trained networks: a normal likelihood is the oracle -----------------------------------------
 
 PLANS = {
-    "NPE": TrainingPlan(Network("nsf", 20, 2), 25, 100, 5e-3),
+    "NPE": TrainingPlan(Network("nsf", 20, 2), 20, 100, 5e-3),
     "NLE": TrainingPlan(Network("nsf", 20, 2), 25, 100, 5e-3),
     "NRE": TrainingPlan(Network("resnet", 30, 2), 40, 100, 5e-3),
     "FMPE": TrainingPlan(Network("mlp", 50, 3), 120, 100, 5e-3),
