@@ -92,7 +92,7 @@ def measure(folder: Path, name: str, body: str, calls: int, shards: int, process
     """Run one phase in ``folder`` and read from the store what it took."""
     recipe = folder / f"{name}.yaml"
     recipe.write_text(RECIPE.format(name=name, calls=calls, shards=shards, body=body.rstrip()))
-    command = [sys.executable, "-m", "hepflow", "run", recipe, "--cpus", str(processors)]
+    command = [sys.executable, "-m", "hepflow", "run", str(recipe), "--cpus", str(processors)]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     outputs = json.loads((folder / "results" / name / "outputs.json").read_text())
     inside = np.array([float(seconds) for seconds in outputs["seconds"]])
