@@ -14,7 +14,7 @@ from pathlib import Path
 from hepflow import plugins
 from hepflow.inputs import read_inputs
 from hepflow.model.errors import UsageError
-from hepflow.model.protocols import Exporter, LoadOptions, RunExporter
+from hepflow.model.protocols import Exporter, Frame, LoadOptions, RunExporter
 from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Value
 from hepflow.model.workflow import From, Port, Required, Workflow
@@ -69,13 +69,20 @@ def export(
         fix = f"run it, and name the run: hepflow export RUN --to {target} --out DIR"
         what = f"'{target}' is written from a run, not from a recipe"
         raise UsageError.of("HF314", what, fix=fix)
-    exporter: Exporter = found
+    frame = found if isinstance(found, Frame) else None
+    if frame is not None and folder is None:
+        what = f"'{target}' takes a folder, for the workflow and its files"
+        raise UsageError.of("HF314", what, fix=f"--to {target} --out DIR")
+    exporter: Exporter = plugins.load(plugins.EXPORTERS, frame.inner)() if frame else found
     recipe = describe(workflow, load_options)
     inputs, missing = _given(workflow, files, values)
     if folder is None:
         return Exported(exporter.export(recipe, inputs, _absolute), missing, None)
     package = _Package(folder, Path(workflow.source).resolve().parent)
     documents = exporter.export(recipe, inputs, package.place)
+    if frame is not None:
+        name, text = frame.around(list(documents), *package.brought)
+        documents = {name: text, **documents}
     package.write(documents)
     return Exported(documents, missing, folder)
 
@@ -125,6 +132,14 @@ class _Package:
         if source not in self._places:
             self._places[source] = self._unused(source)
         return self._places[source]
+
+    @property
+    def brought(self) -> tuple[list[str], list[str]]:
+        """The files and the directories that will be in it, by relative paths."""
+        names = sorted((name, source.is_dir()) for source, name in self._places.items())
+        return [name for name, is_dir in names if not is_dir], [
+            name for name, is_dir in names if is_dir
+        ]
 
     def _unused(self, source: Path) -> str:
         if source.is_relative_to(self.home):

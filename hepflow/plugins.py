@@ -43,6 +43,8 @@ BUILTIN: Final = {
     EXPORTERS: {
         "cwl": "hepflow_cwl.export:CwlExporter",
         "dagman": "hepflow_htcondor.dagman:DagmanExporter",
+        "reana": "hepflow_reana.export:ReanaExporter",
+        "snakemake": "hepflow_snakemake.export:SnakemakeExporter",
         "wfformat": "hepflow_wfformat.export:WfFormatExporter",
     },
     BUCKETS: {

@@ -4,7 +4,6 @@ executor.py     the door: what is taken, submitted, cancelled, found again
     watching.py     what becomes of jobs in the queue
 batch.py        attempts of equal shape as one cluster, and the folder that is kept of it
 description.py  the submit description
-luggage.py      the files that travel with jobs, laid out for HTCondor to take
 events.py       the event log, and what an event means for a job
 commands.py     HTCondor's commands, run beside the runner's loop
 """

@@ -13,25 +13,16 @@ Values that one task handed to another (not files) are as they were in the run.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hepflow.model.protocols import Done
-from hepflow.model.site import Site
-from hepflow.model.task import Attempt, Call, Output, Task
-from hepflow.model.values import File, Value, Values, files_in, to_json
-from hepflow.wire.bundle import write_capsule
-from hepflow.wire.orders import Orders
-from hepflow.wire.spelling import encode
-from hepflow.wire.travel import HERE, Luggage
+from hepflow.model.values import Values
+from hepflow.wire.packing import OUTPUTS, Package
+from hepflow.wire.travel import HERE
 from hepflow_htcondor.description import plain
-from hepflow_htcondor.luggage import lay_out
 
 DAG, DESCRIPTION, SCRIPT = "workflow.dag", "task.sub", "task.sh"
 
@@ -84,119 +75,22 @@ class DagmanExporter:
         Raises:
             ValueError: a task's command or files cannot be written down; a sentence.
         """
-        return _Package(folder).write(name, tasks, outputs)
-
-
-class _Package:
-    """The folder, while it is filled.
-
-    Args:
-        folder: an empty one.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._orders = Orders(Site("dagman", executor="htcondor"), "python3")
-        self._luggage = Luggage(partial(lay_out, folder / "in"))
-        self._made: dict[str, str] = {}
-        """Location of what a task left -> its path at whoever reads it."""
-
-    def write(self, name: str, tasks: Sequence[Done], outputs: Values) -> list[str]:
-        """Everything."""
-        for made in ("in", "orders", "logs"):
-            (self._folder / made).mkdir()
+        for made in ("in", "logs"):
+            (folder / made).mkdir()
         nodes, edges = [], []
-        for number, done in enumerate(tasks):
-            needs = self._order(number, done)
+        for number, done, needs in Package(folder, "DAGMan", "in").fill(tasks, outputs):
             nodes.append(_node(number, done, needs))
             parents = [need[1:] for need in needs if need[0] == "o"]
             if parents:
                 above = " ".join(f"t{parent}" for parent in parents)
                 edges.append(f"PARENT {above} CHILD t{number}")
-            self._made.update(_left(number, done, self._luggage.places))
         lines = [f"# {name}: {len(tasks)} tasks, by hepflow", *nodes, *edges]
-        (self._folder / DAG).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (self._folder / DESCRIPTION).write_text(TASK_SUB, encoding="utf-8")
-        script = self._folder / SCRIPT
+        (folder / DAG).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / DESCRIPTION).write_text(TASK_SUB, encoding="utf-8")
+        script = folder / SCRIPT
         script.write_text(TASK_SH.replace("{word}", HERE), encoding="utf-8")
         script.chmod(0o755)
-        write_capsule(self._folder / "capsule.pyz")
-        said = {port: self._placed(value) for port, value in outputs.items()}
-        text = json.dumps(said, indent=2, ensure_ascii=False)
-        (self._folder / "outputs.json").write_text(text + "\n", encoding="utf-8")
-        return [DAG, DESCRIPTION, SCRIPT, "outputs.json"]
-
-    def _order(self, number: int, done: Done) -> list[str]:
-        """Write the order of one task; returns the folders that it needs."""
-        task = done.task
-        if task.container is not None:
-            raise ValueError(
-                f"{done.name} runs in an image ({task.container.image}), which DAGMan's export does not write yet"
-            )
-        for file in _named(task):
-            place = self._place_made(file.location)
-            if place:
-                self._luggage.places[file.location] = place
-        attempt = Attempt(f"{done.name}#1", task, f"/{number}")
-        there, needs = self._luggage.pack(attempt, f"o{number}")
-        entry = self._luggage.rewritten(encode(self._orders.entry(there, number)), needs)
-        order = self._orders.text([entry], f"{HERE}/results")
-        path = self._folder / "orders" / f"{number}.json"
-        path.write_text(order, encoding="utf-8", errors="surrogateescape")
-        return needs
-
-    def _place_made(self, location: str) -> str:
-        """Where a file of another task will be, also one in a directory of its; empty for none."""
-        above = location
-        while above not in self._made:
-            shorter = os.path.dirname(above)
-            if shorter == above:
-                return ""
-            above = shorter
-        return self._made[above] + location[len(above) :]
-
-    def _placed(self, value: Value) -> object:
-        """A value of the outputs, with files as they will be in the package."""
-        if isinstance(value, list | tuple):
-            return [self._placed(item) for item in value]
-        if isinstance(value, Mapping):
-            return {key: self._placed(item) for key, item in value.items()}
-        said: Any = to_json(value)
-        if isinstance(said, dict) and "location" in said:
-            place = self._place_made(
-                value.location if isinstance(value, File) else said["location"]
-            )
-            said["location"] = place.removeprefix(f"{HERE}/") or said["location"]
-        return said
-
-
-def _named(task: Task) -> Iterator[Any]:
-    """Every file that a task reads."""
-    command = task.command
-    values: list[Value] = [*(item.what for item in task.stage), *task.inputs.values()]
-    if isinstance(command, Call):
-        values += [*command.arguments.values(), *command.offered.values()]
-    return (file for value in values for file in files_in(value) if file.location)
-
-
-def _left(number: int, done: Done, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What a task left: location, and path at whoever reads it."""
-    for output in done.task.outputs:
-        if not output.path or output.port not in done.outputs:
-            continue
-        for file in files_in(done.outputs[output.port]):
-            if file.location and file.location not in places:
-                yield file.location, f"{HERE}/o{number}/{_inner(output, file.location, done.name)}"
-
-
-def _inner(output: Output, location: str, name: str) -> str:
-    """The path of an output in its task's folder."""
-    if not output.many:
-        return output.path
-    above, _, pattern = output.path.rpartition("/")
-    if re.search(r"[*?\[]", above) or "**" in pattern:
-        raise ValueError(f"{name}: where '{output.path}' was found cannot be told from its name")
-    return os.path.join(above, os.path.basename(location.rstrip("/")))
+        return [DAG, DESCRIPTION, SCRIPT, OUTPUTS]
 
 
 def _node(number: int, done: Done, needs: Sequence[str]) -> str:

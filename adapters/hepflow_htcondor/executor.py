@@ -23,12 +23,12 @@ from hepflow.model.site import Site, Staging, number, text
 from hepflow.model.task import Attempt, Outcome, Reason
 from hepflow.wire.bundle import write_capsule
 from hepflow.wire.orders import Orders
+from hepflow.wire.packing import lay_out
 from hepflow.wire.spelling import encode
 from hepflow.wire.travel import HERE, Luggage
 from hepflow_htcondor.batch import Batch, Job, batches_in
 from hepflow_htcondor.commands import Answer, Commands
 from hepflow_htcondor.description import Item, Shape, describe, grace_s, image_of, job_script
-from hepflow_htcondor.luggage import lay_out
 from hepflow_htcondor.watching import Watch
 
 CAPACITY: Final = 10_000

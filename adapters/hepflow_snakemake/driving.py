@@ -82,23 +82,34 @@ def _run(words: list[str]) -> int:
 
 
 def _fetch(targets: list[str], workdir: Path) -> None:
-    """The targets in this task's own folder, and the list of them."""
+    """All that was made, in this task's own folder, and the list of the targets."""
     made = Path(MADE)
     made.mkdir()
-    names = []
+    for parent, folders, names in os.walk(workdir):
+        top = Path(parent) == workdir
+        folders[:] = [name for name in folders if not (top and name.startswith("."))]
+        for name in names:
+            source = Path(parent, name)
+            if not source.is_symlink() and not (top and name.startswith(".")):
+                _put(source, made / source.relative_to(workdir))
+    found = []
     for target in targets:
         source = workdir / target
         name = os.path.relpath(source, workdir)
         if name.startswith(".."):  # an absolute path elsewhere
             name = source.name
-        place = made / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, place, copy_function=_link, dirs_exist_ok=True)
-        elif not place.exists():
-            _link(str(source), str(place))
-        names.append(name)
-    Path(ANSWER).write_text(json.dumps(names), encoding="utf-8")
+        if not (made / name).exists():
+            _put(source, made / name)
+        found.append(name)
+    Path(ANSWER).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _put(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, copy_function=_link)
+    else:
+        _link(str(source), str(place))
 
 
 def _link(source: str, target: str) -> None:

@@ -18,7 +18,11 @@ from hepflow_snakemake.request import ANSWER, MADE, REQUEST
 
 OUTPUTS: Final = (
     Port("targets", parse_type("any"), doc="The files that were asked for, in their order."),
-    Port("folder", parse_type("Directory"), doc="The same files below their own paths."),
+    Port(
+        "folder",
+        parse_type("Directory"),
+        doc="All that was made and is no temporary file, by path.",
+    ),
 )
 
 PLANNER: Final = Resources(cpus=0.1)

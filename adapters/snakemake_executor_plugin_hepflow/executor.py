@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.1
 """How often Snakemake's own thread looks whether all is over."""
+
+SNAKEMAKE_MIB: Final = 512
+"""Memory that a Snakemake on a node surely gets along with; it was seen to take 110 MiB."""
 
 FORGOTTEN: Final = ("temp", "touch", "pipe", "service", "nodelocal", "update")
 """Flags of outputs that do not outlive their readers, or are not the command's own work: the store keeps
@@ -81,7 +85,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
         else:
             script = f"{self.get_jobscript(job)}"
             self.write_jobscript(job, script)
-            tool = StandardJob(f"exec sh {shlex.quote(script)}", self._workdir, resources_of(job))
+            asked = resources_of(job, self._run.here)
+            if self._run.here is None:
+                # A site's default may be less than Snakemake itself takes, whatever the job does.
+                asked = replace(asked, memory_mib=max(asked.memory_mib, SNAKEMAKE_MIB))
+            tool = StandardJob(f"exec sh {shlex.quote(script)}", self._workdir, asked)
             self._hand_over(job, Step(job.name, tool, cache=False), {})
 
     def _hand_over_plain(self, job: Any, command: str) -> None:
@@ -98,7 +106,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
             command,
             shell.get_executable(),
             self._workdir,
-            resources_of(job),
+            resources_of(job, self._run.here),
             env,
             kept,
         )
@@ -142,7 +150,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
                 message = f"cannot put '{error.filename}' in its place: {error.strerror}"
         if message:
             number = self._run.number
-            said = f"{message} ('hepflow logs {ended.name} --run {number}' has what it printed). "
+            said = f"{message}. See: hepflow logs {number} '{ended.name}'. "
             self.report_job_error(info, msg=said)
         else:
             self.report_job_success(info)

@@ -11,12 +11,13 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from snakemake.shell import shell
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
+from hepflow.model.site import Queue
 from hepflow.model.task import Outcome, Output, Resources, Shell, Task
 from hepflow.model.values import Directory, File, Values, canonical
 from hepflow.model.workflow import PlanContext
@@ -84,20 +85,34 @@ def environment(job: Any, declared: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
-def resources_of(job: Any) -> Resources:
+def resources_of(job: Any, most: Queue | None) -> Resources:
     """What a job asks for, by Snakemake's standard resources.
 
     ``threads``, ``mem_mb`` or ``mem_mib``, ``disk_mb`` or ``disk_mib``, ``runtime`` (minutes),
     ``gpu`` and ``gpu_model``, as Snakemake's documentation and its executors for clusters have them.
+
+    Args:
+        most: what there is where there is one machine only. Snakemake takes resources there as numbers
+            to count, and runs a job that asks for more than there is; so it gets what there is.
     """
     asked = job.resources
-    return Resources(
+    found = Resources(
         cpus=float(max(1, job.threads)),
         memory_mib=_mebibytes(asked, "mem"),
         disk_mib=_mebibytes(asked, "disk"),
         gpus=round(_number(asked, "gpu") or _number(asked, "gpus") or _number(asked, "nvidia_gpu")),
         gpu_kind=str(asked.get("gpu_model", "")),
         walltime_s=MINUTE_S * _number(asked, "runtime"),
+    )
+    if most is None:
+        return found
+    return replace(
+        found,
+        cpus=min(found.cpus, most.cpus or found.cpus),
+        memory_mib=min(found.memory_mib, most.memory_mib or found.memory_mib),
+        disk_mib=0,
+        gpus=min(found.gpus, most.gpus),
+        gpu_kind="",
     )
 
 

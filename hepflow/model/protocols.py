@@ -75,6 +75,28 @@ class Exporter(Protocol):
         ...
 
 
+@runtime_checkable
+class Frame(Protocol):
+    """Writes a native recipe by another exporter, and a document that names what that one wrote.
+
+    Attributes:
+        inner: the name of that exporter.
+    """
+
+    inner: str
+
+    def around(
+        self, documents: Sequence[str], files: Sequence[str], directories: Sequence[str]
+    ) -> tuple[str, str]:
+        """The name and the text of the document to run.
+
+        Args:
+            documents: the names of what the inner exporter wrote, the one to run first.
+            files, directories: what else the folder holds, by relative paths.
+        """
+        ...
+
+
 class Done(NamedTuple):
     """A task that has run, and what it left.
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hepflow.engine import Feed, Policy, Scheduler
 from hepflow.model.errors import HepflowError
+from hepflow.model.site import Queue
 from hepflow.model.values import Values
 from hepflow.model.workflow import Step
 from hepflow.runner.books import Books
@@ -88,6 +89,8 @@ class FedRun:
         self._runner: Runner | None = None
         self._fault = ""
         self._cancelled = False
+        self.here: Queue | None = None
+        """What a task may have where this machine is all there is; ``None`` where there are sites."""
         opened: Future[int] = Future()
         self._thread = Thread(target=self._drive, args=(opened,), name="hepflow", daemon=True)
         self._thread.start()
@@ -172,6 +175,8 @@ class FedRun:
     def _assemble(self, writer: RunWriter) -> Scheduler:
         order, place = self._order, self._order.place
         fleet = open_fleet(order.wish, place.sites(writer.run))
+        if not order.wish.sites:
+            self.here = fleet.offers[0].extent.task
         policy = Policy(in_flight=order.in_flight or fleet.capacity, keep_going=True)
         # Who feeds it plans anew, so nothing is adopted: two attempts must not write the same files.
         self._scheduler = scheduler = Scheduler(self._feed, {}, policy)
