@@ -50,7 +50,7 @@ def read_inputs(
     found: dict[str, Value] = {}
     for file in files:
         if workflow.read is None:
-            found.update(_from_file(file, ports, problems))
+            found.update(_from_file(file, ports, problems, look_up))
         else:
             found.update(_as_its_language_reads(file, workflow.read, ports, problems))
     for name, text in (values or {}).items():
@@ -127,7 +127,9 @@ def _as_its_language_reads(
     }
 
 
-def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -> dict[str, Value]:
+def _from_file(
+    file: Path, ports: Mapping[str, Port], problems: list[Problem], look_up: LookUp
+) -> dict[str, Value]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -157,9 +159,16 @@ def _from_file(file: Path, ports: Mapping[str, Port], problems: list[Problem]) -
     found: dict[str, Value] = {}
     for name, value in data.items():
         port = _known(str(name), ports, Place(str(file)), problems)
-        if port is not None:
-            located = _located(as_type(from_json(value), port.type), file.parent)
-            found[port.name] = located
+        if port is None:
+            continue
+        if isinstance(value, dict) and value.keys() == {"from"} and port.type.name != "record":
+            source = From(str(value["from"]), str(file.absolute().parent), Place(str(file)))
+            try:
+                found[port.name] = look_up(source)
+            except RecipeError as error:
+                problems.extend(error.problems)
+        else:
+            found[port.name] = _located(as_type(from_json(value), port.type), file.parent)
     return found
 
 

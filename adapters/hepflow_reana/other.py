@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from hepflow.model.errors import Problem, RecipeError
+from hepflow.model.errors import RecipeError
 from hepflow.model.protocols import Loader, LoadOptions
 from hepflow.model.types import as_type
 from hepflow.model.values import Value, Values
 from hepflow.model.workflow import Binding, Port, Ref, Step, Workflow
 from hepflow_reana.document import Document, Keys
-from hepflow_reana.interface import Interface, as_name, nearest
+from hepflow_reana.interface import Interface, as_name
 from hepflow_reana.parameters import parameters_of
 from hepflow_reana.promises import Promised
 
 YADAGE, SNAKEMAKE = "yadage", "snakemake"
+REST: Final = "init"
+"""The input of a yadage workflow for parameters that no stage names."""
 CONFIG, FILES = "config", "files"
 """Inputs of a Snakefile: its configuration, and files by their paths in the working directory."""
 
@@ -34,19 +37,22 @@ def other_workflow(
         load: reads files of other languages.
 
     Raises:
-        RecipeError: the workflow's own faults; or a parameter that it has no input for.
+        RecipeError: the workflow's own faults, or it is not there.
     """
     kind = str(document.data["workflow"]["type"])
     folder = document.path.absolute().parent
     settings = {**_settings(document, kind, folder), **options.settings}
     inner = load(folder / _file(document, folder), LoadOptions(settings=settings))
+    note = ""
     if kind == SNAKEMAKE:
         inputs, bindings = _as_configuration(interface, parameters_of(document, interface, folder))
     else:
-        given = interface.parameters
-        if kind != YADAGE:
+        if kind == YADAGE:
+            given = _with_rest(inner, interface.parameters)
+        else:
             given = parameters_of(document, interface, folder)
-        inputs = _ports(document, inner, given)
+            note = _unread(inner, given)
+        inputs = _ports(inner, given)
         bindings = {port.name: Binding((Ref("", port.name),)) for port in inputs}
     left = tuple(Port(port) for port in inner.outputs)
     step = Step(kind, inner, bindings, left, place=document.places[("workflow",)])
@@ -55,7 +61,7 @@ def other_workflow(
         inputs,
         (step,),
         _outputs(kind, inner, interface),
-        doc=inner.doc,
+        doc="\n".join(filter(None, [inner.doc, note])),
         source=str(document.path),
         prepare=inner.prepare,
         read=inner.read,
@@ -84,20 +90,25 @@ def _settings(document: Document, kind: str, folder: Path) -> Mapping[str, str]:
     return {"initdir": str(folder), **toplevel}
 
 
-def _ports(document: Document, inner: Workflow, given: Mapping[str, Value]) -> tuple[Port, ...]:
+def _ports(inner: Workflow, given: Mapping[str, Value]) -> tuple[Port, ...]:
     """The inputs of the workflow, those with a value no longer required."""
-    known = {port.name for port in inner.inputs}
-    problems: list[Problem] = []
-    for name in given.keys() - known:
-        what = f"the workflow has no input '{name}'"
-        fix = nearest(name, known) or f"its inputs are {', '.join(sorted(known)) or 'none'}"
-        problems.append(document.problem(("inputs", "parameters", name), what, fix=fix))
-    if problems:
-        raise RecipeError(problems)
     return tuple(
         replace(port, default=as_type(given[port.name], port.type)) if port.name in given else port
         for port in inner.inputs
     )
+
+
+def _with_rest(inner: Workflow, given: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Parameters for yadage: those that no stage names go where jq programs may read them."""
+    known = {port.name for port in inner.inputs}
+    rest = {name: value for name, value in given.items() if name not in known}
+    return {**given, REST: rest} if rest and REST in known else given
+
+
+def _unread(inner: Workflow, given: Mapping[str, Value]) -> str:
+    """What is told of parameters that a workflow has no input for: REANA takes them as well."""
+    unread = sorted(given.keys() - {port.name for port in inner.inputs})
+    return f"parameters that the workflow does not have: {', '.join(unread)}" if unread else ""
 
 
 # --- a Snakefile's inputs -------------------------------------------------------------------------

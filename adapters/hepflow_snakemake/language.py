@@ -46,8 +46,8 @@ class SnakemakeLanguage:
         pass
 
     def claims(self, path: Path) -> bool:
-        """Whether a file is a Snakefile, by its name."""
-        return path.name == NAME or path.suffix in SUFFIXES
+        """Whether a file is a Snakefile, by its name; ``Snakefile-slurm`` is one as well."""
+        return path.name.startswith(NAME) or path.suffix in SUFFIXES
 
     def load(self, path: Path, options: LoadOptions) -> Workflow:
         """A workflow of one step, which is Snakemake at work on this file.

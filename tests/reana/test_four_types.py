@@ -81,7 +81,7 @@ ANALYSES: dict[str, dict[str, Any]] = {
     "cwl": named("cwl", "greet.cwl", "outputs/greetings.txt", input="workflow/job.yml"),
     "yadage": named("yadage", "stages.yml", "greet/greetings.txt", **PARAMETERS),
     "snakemake": named(
-        "snakemake", "Snakefile", "results/greetings.txt", input="workflow/config.yml"
+        "snakemake", "Snakefile-cluster", "results/greetings.txt", input="workflow/config.yml"
     ),
 }
 LIBRARIES = {"serial": "jsonschema", "cwl": "cwltool", "yadage": "jq", "snakemake": "snakemake"}
@@ -99,7 +99,7 @@ def demo(project: Path) -> Callable[[str], Path]:
             "workflow/greet.cwl": yaml.safe_dump(TOOL),
             "workflow/job.yml": yaml.safe_dump(job),
             "workflow/stages.yml": yaml.safe_dump(STAGES),
-            "workflow/Snakefile": SNAKEFILE,
+            "workflow/Snakefile-cluster": SNAKEFILE,
             "workflow/config.yml": yaml.safe_dump(PARAMETERS),
             "reana.yaml": yaml.safe_dump(ANALYSES[kind]),
         }.items():

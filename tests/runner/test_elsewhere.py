@@ -78,6 +78,18 @@ def test_a_recipe_may_name_them_itself(made: Path) -> None:
     assert copied(made) == "good\n7\n"
 
 
+def test_a_file_of_inputs_may_name_them(made: Path) -> None:
+    (made / "job.yaml").write_text("text: {from: 1/text}\nsize: 3\n")
+    workflow = api.load(made / "take.yaml")
+    project = api.Project(made)
+    given = api.read_inputs(workflow, [made / "job.yaml"], project=project)
+    assert api.run(workflow, given, project=project).succeeded
+    assert copied(made) == "good\n3\n"
+    (made / "job.yaml").write_text("text: {from: 9/text}\n")
+    with pytest.raises(api.RecipeError, match=r"job\.yaml.*there is no run 9"):
+        api.read_inputs(workflow, [made / "job.yaml"], project=project)
+
+
 def test_a_run_of_another_project_is_named_by_its_folder(made: Path) -> None:
     other = made / "other"
     other.mkdir()
