@@ -63,7 +63,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
         options = api.RunOptions(
             site=tuple(filter(None, settings.site.split(","))),
             cpus=settings.cpus or None,
-            reuse=settings.reuse,
+            reuse=settings.reuse or bool(settings.within),  # the run around it says
         )
         name = Path(self.workflow.main_snakefile).name
         try:
