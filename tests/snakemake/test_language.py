@@ -97,7 +97,7 @@ def test_a_snakefile_is_a_step_of_a_recipe_and_is_reused_as_one(
 @pytest.mark.long
 def test_everything_that_rules_can_ask_for(project: Path, hepflow: Hepflow) -> None:
     (project / "Snakefile").write_text(EVERYTHING)
-    done = hepflow("run", "Snakefile", 'config={"word": "end"}', 'targets=["said.txt", "sum.txt"]')
+    done = hepflow("run", "Snakefile", "--config", "word=end", 'targets=["said.txt", "sum.txt"]')
     assert done.returncode == 0, done.stderr
     made = project / "results/Snakefile/made"
     assert (made / "said.txt").read_text() == "A\nB\nend"
@@ -122,7 +122,7 @@ def test_a_run_whose_head_was_killed_goes_on_and_repeats_nothing_that_had_ended(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_until((project / "ran/b").exists, "the second rule at work")
+    wait_until((project / "ran/b").exists, "the second rule at work", 60)
     (project / "go").touch()
     os.killpg(head.pid, signal.SIGKILL)
     head.wait()
