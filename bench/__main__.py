@@ -17,6 +17,7 @@ from bench.report import figure_table, growth_table, header, shape_table
 from bench.scenarios import Result, measure_shape
 from bench.shapes import Shape
 from bench.slurm import slurm_page
+from bench.snakemake import snakemake_page
 from bench.start import Figure, million, single_figures
 from bench.tools import Tool, installed_tools
 from bench.yadage import yadage_page
@@ -37,6 +38,7 @@ class Choice:
     cwl_sizes: tuple[int, ...]
     yadage_sizes: tuple[int, ...]
     slurm_tasks: int
+    snakemake_jobs: int
     pools: float
 
 
@@ -53,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--cwl", action="store_true", help="CWL too, beside cwltool")
     found.add_argument("--yadage", action="store_true", help="yadage too, beside native recipes")
     found.add_argument("--slurm", type=int, default=0, metavar="N", help="N tasks on a cluster too")
+    found.add_argument(
+        "--snakemake", type=int, default=0, metavar="N", help="N jobs of Snakemake's too"
+    )
     found.add_argument("--no-shapes", action="store_true", help="without the shapes")
     found.add_argument("--pools", action="store_true", help="Parsl and Dask too, beside themselves")
     found.add_argument("--no-figures", action="store_true", help="shapes only")
@@ -94,6 +99,7 @@ def choice(arguments: argparse.Namespace) -> Choice:
         sizes if arguments.cwl else (),
         sizes if arguments.yadage else (),
         arguments.slurm,
+        arguments.snakemake,
         (0.02 if arguments.quick else 1.0) if arguments.pools else 0.0,
     )
 
@@ -122,6 +128,8 @@ def page(wanted: Choice, folder: Path, command: str) -> Iterator[str]:
         yield from yadage_page(folder / "yadage", wanted.yadage_sizes, wanted.repeats, tell)
     if wanted.slurm_tasks:
         yield from slurm_page(folder / "slurm", wanted.slurm_tasks, wanted.repeats, tell)
+    if wanted.snakemake_jobs:
+        yield from snakemake_page(folder / "snakemake", wanted.snakemake_jobs, tell)
     if wanted.pools:
         yield from pools_page(folder / "pools", wanted.repeats, wanted.pools, tell)
 

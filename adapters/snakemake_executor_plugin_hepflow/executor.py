@@ -63,7 +63,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
         options = api.RunOptions(
             site=tuple(filter(None, settings.site.split(","))),
             cpus=settings.cpus or None,
-            reuse=settings.reuse,
+            reuse=settings.reuse or bool(settings.within),  # the run around it says
         )
         name = Path(self.workflow.main_snakefile).name
         try:
@@ -93,6 +93,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
             self._hand_over(job, Step(job.name, tool, cache=False), {})
 
     def _hand_over_plain(self, job: Any, command: str) -> None:
+        anew = self._wanted_anew(job)
         self.workflow.async_run(job.prepare())
         kept: tuple[Kept, ...] = ()
         inputs: Values = {}
@@ -110,8 +111,20 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
             env,
             kept,
         )
-        step = Step(job.name, tool, cache=not self.dag.reason(job).forced)
+        step = Step(job.name, tool, cache=not anew)
         self._hand_over(job, step, inputs, kept)
+
+    def _wanted_anew(self, job: Any) -> bool:
+        """Whether somebody asked for the job to run whatever there is.
+
+        ``--rerun-incomplete`` asks for jobs that an interrupted run may have left half done; the store
+        knows better which of them had ended.
+        """
+        if not self.dag.reason(job).forced:
+            return False
+        if not self.workflow.dag_settings.force_incomplete:
+            return True
+        return not any(self.workflow.async_run(self.workflow.persistence.incomplete(job)))
 
     def _hand_over(self, job: Any, step: Step, inputs: Values, kept: tuple[Kept, ...] = ()) -> None:
         title = self._run.title(step.name)

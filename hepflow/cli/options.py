@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -82,6 +82,10 @@ _RECIPE: Final[Sequence[Callable[[Function], Function]]] = (
     ),
     click.option("--target", default="", metavar="NAME", help="The part of the file to run."),
     click.option(
+        "--config", "entries", multiple=True, metavar="NAME=VALUE",
+        help="An entry of a Snakefile's configuration; all together are the input 'config'.",
+    ),
+    click.option(
         "--replay", is_flag=True,
         help="Replay a recorded run (WfFormat) as fast as it was; the same as replay=1.",
     ),
@@ -137,6 +141,7 @@ def takes_recipe(function: Function) -> Function:
         profiles: tuple[str, ...],
         target: str,
         replay: bool,
+        entries: tuple[str, ...],
         **rest: Any,
     ) -> Any:
         path, part = _recipe_and_part(recipe)
@@ -145,6 +150,8 @@ def takes_recipe(function: Function) -> Function:
         words = [word for word in values if word not in beside]
         as_fast = ["replay=1"] if replay else []
         given = assignments([*as_fast, *words, *more], "NAME=VALUE")
+        if entries:
+            given["config"] = _record(assignments(entries, "--config NAME=VALUE"))
         paths = tuple(_existing(Path(file)) for file in [*beside, *files])
         return function(source=Source(path, load, paths, given), **rest)
 
@@ -169,7 +176,7 @@ def takes_recipe_or_run(function: Function) -> Function:
     return called
 
 
-_CHANGES: Final = ("values", "more", "files", "settings", "profiles", "target", "replay")
+_CHANGES: Final = ("values", "more", "files", "settings", "profiles", "target", "replay", "entries")
 """What a recipe on a command line may come with, by the names of the parameters."""
 
 
@@ -326,6 +333,19 @@ def assignments(words: Sequence[str], what: str) -> dict[str, str]:
             )
         found[name] = text
     return found
+
+
+def _record(entries: Mapping[str, str]) -> str:
+    """Entries as one record in JSON, each value as JSON where it is, else as text."""
+    import json
+
+    def read(text: str) -> object:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    return json.dumps({name: read(text) for name, text in entries.items()})
 
 
 def _is_inputs_file(word: str) -> bool:

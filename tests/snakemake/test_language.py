@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from hepflow import api
 from hepflow.model.protocols import LoadOptions
 from hepflow_snakemake import SnakemakeLanguage
+from tests.services.daemons import wait_until
 from tests.snakemake.conftest import EVERYTHING
 
 pytest.importorskip("snakemake", reason="pip install 'hepflow[snakemake]'")
@@ -93,8 +97,37 @@ def test_a_snakefile_is_a_step_of_a_recipe_and_is_reused_as_one(
 @pytest.mark.long
 def test_everything_that_rules_can_ask_for(project: Path, hepflow: Hepflow) -> None:
     (project / "Snakefile").write_text(EVERYTHING)
-    done = hepflow("run", "Snakefile", 'config={"word": "end"}', 'targets=["said.txt", "sum.txt"]')
+    done = hepflow("run", "Snakefile", "--config", "word=end", 'targets=["said.txt", "sum.txt"]')
     assert done.returncode == 0, done.stderr
     made = project / "results/Snakefile/made"
     assert (made / "said.txt").read_text() == "A\nB\nend"
     assert (made / "sum.txt").exists()
+
+
+@pytest.mark.long
+def test_a_run_whose_head_was_killed_goes_on_and_repeats_nothing_that_had_ended(
+    project: Path, hepflow: Hepflow
+) -> None:
+    (project / "ran").mkdir()
+    (project / "Snakefile").write_text(
+        "rule all:\n    input: 'a.txt', 'b.txt'\n"
+        "rule a:\n    output: 'a.txt'\n"
+        f"    shell: 'echo >> `echo {project}/ran`/a; echo a > {{output}}'\n"
+        "rule b:\n    input: 'a.txt'\n    output: 'b.txt'\n"
+        f"    shell: 'echo >> `echo {project}/ran`/b; test -e `echo {project}/go` || sleep 60; cp {{input}} {{output}}'\n"
+    )
+    head = subprocess.Popen(
+        [sys.executable, "-m", "hepflow", "run", "Snakefile"],
+        cwd=project,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until((project / "ran/b").exists, "the second rule at work", 60)
+    (project / "go").touch()
+    os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+    done = hepflow("resume")
+    assert done.returncode == 0, done.stderr
+    assert (project / "results/Snakefile/made/b.txt").read_text() == "a\n"
+    assert (project / "ran/a").read_text() == "\n"
+    assert len(api.status(api.Project(project)).parts) == 1
