@@ -31,6 +31,8 @@ def plain(record: object) -> object:
     """A record as plain data: states by their word, files as CWL spells them, paths as text."""
     if record is None or isinstance(record, _PLAIN):
         return record
+    if isinstance(record, tuple) and hasattr(record, "_fields"):
+        return {name: plain(getattr(record, name)) for name in _names(type(record))}
     if isinstance(record, (list, tuple, range, set, frozenset)):
         return [plain(item) for item in record]
     if isinstance(record, Mapping):
@@ -48,5 +50,6 @@ def _names(kind: type) -> tuple[str, ...]:
     """A record type's fields and properties; looked up once, for there may be 100,000 records."""
     if kind not in _known:
         properties = (name for name, item in vars(kind).items() if isinstance(item, property))
-        _known[kind] = (*(item.name for item in fields(kind)), *properties)
+        own = [item.name for item in fields(kind)] if is_dataclass(kind) else kind._fields  # type: ignore[attr-defined]
+        _known[kind] = (*own, *properties)
     return _known[kind]

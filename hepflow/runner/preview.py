@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from hepflow.engine import Policy, Scheduler
 from hepflow.engine.state import NOT_KNOWN, Counts
@@ -25,8 +25,7 @@ REASONS: Final = 5
 _LENGTH: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(NamedTuple):
     """What would become of one step.
 
     Args:
@@ -328,7 +327,7 @@ def folded(
 
 def _owners(step: Step) -> tuple[str, ...]:
     """The steps whose outputs a step names, each once."""
-    found = [ref.step for binding in step.inputs.values() for ref in binding.sources if ref.step]
+    found = [name for binding in step.inputs.values() for name, _ in binding.sources if name]
     return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
 
