@@ -12,7 +12,7 @@ from hepflow.model.workflow import Workflow
 from hepflow.recording import record_of
 from hepflow.report.graph import Node
 from hepflow.report.svg import draw
-from hepflow.runner.preview import links
+from hepflow.runner.preview import folded, links
 from hepflow.store import reader
 from hepflow.store.database import Place
 from hepflow.store.records import StepStatus
@@ -33,7 +33,7 @@ def page_of(place: Place, run: int | None, load: Callable[[Path, LoadOptions], W
     number = status.run.id
     recipe, request, _ = reader.stored_request(place, number)
     edges = _edges(recipe, request, load)
-    nodes = _nodes(status.steps, edges)
+    nodes = _nodes(status.steps, folded(edges, {step.path for step in status.steps}))
     return render(
         Page(
             record_of(place, number),

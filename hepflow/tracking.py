@@ -14,7 +14,7 @@ from typing import Final, cast
 from hepflow import plugins
 from hepflow.model.errors import UnavailableError, UsageError
 from hepflow.model.protocols import Tracker, TrackerClass
-from hepflow.model.record import masked
+from hepflow.model.secrets import masked
 from hepflow.recording import record_of
 from hepflow.store.database import Place
 

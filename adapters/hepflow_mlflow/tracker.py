@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hepflow.model.record import RunRecord, Trial, figures_of, masked
+from hepflow.model.record import RunRecord, Trial, figures_of
+from hepflow.model.secrets import masked
 from hepflow.model.values import Directory, File, Value, Values, files_in, to_json
 
 if TYPE_CHECKING:

@@ -158,7 +158,7 @@ def _contextualised(data: JSON, folder: str) -> JSON:
         return data.format(workdir=folder)
     except IndexError:
         return data  # '{}' is left as it is
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, TypeError):
         raise ValueError(
             f"the parameter {data!r:.80} names what is no folder: only {{workdir}} is known;"
             " write '{{' and '}}' for braces that are meant as such"

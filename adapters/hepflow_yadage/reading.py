@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from string import Formatter
 from typing import Any, Final
 
 from hepflow.model.errors import Place, Problem, RecipeError
 from hepflow_yadage.documents import Record
+from hepflow_yadage.processes import Packtivities
 from hepflow_yadage.queries import check_jq, check_path
-from hepflow_yadage.shapes import (
-    ENVIRONMENTS,
-    INVALID,
-    PROCESSES,
-    PUBLISHERS,
-    Default,
-    Needed,
-    Shape,
-    fields_of,
-    kind_of,
-)
-from hepflow_yadage.specs import JSON, Body, Case, Kind, Packtivity, Scheduler, Scope, Stage
+from hepflow_yadage.shapes import INVALID, Default, Needed, Shape, fields_of
+from hepflow_yadage.specs import JSON, Body, Case, Kind, Scheduler, Scope, Stage
 
 SELECTOR: Final = "stage-output-selector"
 FROM_VALUE: Final = "fromvalue"
@@ -82,7 +71,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self._packtivities: dict[int, Packtivity | None] = {}
+        self._packtivities = Packtivities(self.problems)
 
     def _tell(self, problem: Problem) -> None:
         self.problems.append(problem)
@@ -97,12 +86,13 @@ class _Reading:
         said = fields_of(record, {"stages": Needed(list)}, "a yadage workflow", self._tell)
         stages: list[Stage] = []
         records = said["stages"] if said else []
-        order = [INIT, *(r["name"] for r in records if isinstance(r, Record) and "name" in r)]
+        named = [r for r in records if isinstance(r, Record) and isinstance(r.get("name"), str)]
+        order = [INIT, *(record["name"] for record in named)]
         registered = {
             key: (record["name"], value)
-            for record in records
-            if isinstance(record, Record) and "name" in record
+            for record in named
             for key, value in _registered(record).items()
+            if not _expression_fault(value)  # else it is told where it stands
         }
         for item in records:
             if not isinstance(item, Record):
@@ -134,7 +124,7 @@ class _Reading:
         if scheduler is None:
             return None
         if scheduler.kind is not Kind.JQ:
-            self._check_words(name, scheduler.body, scheduler.parameters)
+            self._packtivities.check_words(name, scheduler.body, scheduler.parameters)
         ready, fulfilled = self._dependencies(said["dependencies"], record.at("dependencies"))
         needs = set(self._first_names(ready, record.at("dependencies")))
         for expression in (*fulfilled, *scheduler.parameters.values()):
@@ -163,9 +153,9 @@ class _Reading:
         if fields["dependency_type"] == "jsonpath_ready":
             return self._paths(fields["expressions"], said.at("expressions")), ()
         if fields["dependency_type"] == "expressions_fulfilled":
-            for item in fields["expressions"]:
-                self._expression(item, said.at("expressions"))
-            return (), tuple(fields["expressions"])
+            place = said.at("expressions")
+            sound = [item for item in fields["expressions"] if self._expression(item, place)]
+            return (), tuple(sound)
         fix = "jsonpath_ready or expressions_fulfilled"
         what = f"there is no dependency_type '{fields['dependency_type']}'"
         self._fault(said.at("dependency_type"), what, fix)
@@ -175,10 +165,7 @@ class _Reading:
         return tuple(item for item in found if self._is_path(item, place))
 
     def _is_path(self, item: JSON, place: Place) -> bool:
-        if not isinstance(item, str):
-            self._fault(place, f"a stage is named by a text or a JSONPath, here it is {item!r:.60}")
-            return False
-        why = check_path(item)
+        why = _path_fault(item)
         if why:
             self._fault(place, why)
         return not why
@@ -187,22 +174,10 @@ class _Reading:
 
     def _expression(self, value: JSON, place: Place) -> bool:
         """Whether a value is an expression as it should be; one with faults is told."""
-        kind = value.get("expression_type") if isinstance(value, dict) else None
-        at = value.place if isinstance(value, Record) else place
-        if kind == SELECTOR:
-            queries = [value[key] for key in ("stages", "steps", "step") if key in value]
-            if len(queries) != 1:
-                self._fault(at, "a selection has one of 'stages', 'steps' and 'step'")
-                return False
-            return self._is_path(queries[0], at)
-        if kind == FROM_VALUE:
-            if not isinstance(value.get("key"), str):
-                self._fault(at, "'fromvalue' needs a 'key', the name of a registered value")
-                return False
-            return "scope" not in value or self._is_path(value["scope"], at)
-        fix = f"{SELECTOR} or {FROM_VALUE}"
-        self._fault(at, f"there is no expression_type '{kind}'", fix)
-        return False
+        why = _expression_fault(value)
+        if why:
+            self._fault(value.place if isinstance(value, Record) else place, why)
+        return not why
 
     def _first_names(self, paths: Iterable[str], place: Place) -> Iterator[str]:
         """The stages that JSONPaths begin with."""
@@ -242,7 +217,7 @@ class _Reading:
 
     def _scheduler(self, record: Record) -> Scheduler | None:
         names = {kind.value: kind for kind in Kind}
-        kind = names.get(record.get("scheduler_type", ""))
+        kind = names.get(str(record.get("scheduler_type")))
         if kind is None:
             near = get_close_matches(str(record.get("scheduler_type")), names, n=1)
             fix = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(names)}"
@@ -258,6 +233,9 @@ class _Reading:
         for value in values.values():
             self._expression(value, record.at("register_values"))
         scatter, cartesian = self._scatter(said.get("scatter"), parameters)
+        for key in ("batchsize", "partitionsize"):
+            if key in record and said.get(key, 1) < 1:
+                self._fault(record.at(key), f"'{key}' is at least 1, here it is {said[key]}")
         for key in ("stepscript", "postscript"):
             why = check_jq(said[key]) if key in said else ""
             if why:
@@ -305,7 +283,7 @@ class _Reading:
             what = f"there is no scatter method '{fields['method']}'"
             self._fault(said.at("method"), what, "zip or cartesian")
         for name in fields["parameters"]:
-            if name not in parameters:
+            if not isinstance(name, str) or name not in parameters:
                 near = get_close_matches(str(name), parameters, n=1)
                 fix = f"did you mean '{near[0]}'?" if near else ""
                 self._fault(
@@ -324,8 +302,13 @@ class _Reading:
             self._fault(record.place, "it has one of 'step', 'workflow' and 'cases'", fix)
             return None
         key = present[0]
+        wanted = list if key == "cases" else Record
+        if not isinstance(record[key], wanted):
+            kind = "a list" if key == "cases" else "a mapping"
+            self._fault(record.at(key), f"'{key}' is {kind}, here it is {record[key]!r:.60}")
+            return None
         if key == "step":
-            return self._packtivity(record[key])
+            return self._packtivities.read(record[key])
         if key == "workflow":
             return self.scope(record[key], options)
         return tuple(case for item in record[key] for case in self._case(item, record))
@@ -342,70 +325,29 @@ class _Reading:
         if body is not None:
             yield Case(item["if"], body, item.place)
 
-    def _packtivity(self, record: Record) -> Packtivity | None:
-        if id(record) not in self._packtivities:
-            self._packtivities[id(record)] = self._read_packtivity(record)
-        return self._packtivities[id(record)]
 
-    def _read_packtivity(self, record: Record) -> Packtivity | None:
-        part = (dict, type(None))
-        shape = {"process": Needed(part), "environment": Needed(part), "publisher": Needed(dict)}
-        said = fields_of(record, shape, "a packtivity", self._tell)
-        if said is None:
-            return None
-        before = len(self.problems)
-        process = said["process"] and kind_of(
-            said["process"], "process_type", PROCESSES, self._tell
-        )
-        environment = said["environment"] and kind_of(
-            said["environment"], "environment_type", ENVIRONMENTS, self._tell
-        )
-        publisher = kind_of(said["publisher"], "publisher_type", PUBLISHERS, self._tell)
-        self._check_scripts(said["publisher"], said["environment"])
-        if len(self.problems) > before or publisher is None:
-            return None
-        around = dict(environment or {})
-        for key in ("image", "imagetag", "resources"):
-            around.pop(key, None)
-        text = json.dumps([process, around, publisher], sort_keys=True, default=str)
-        said_process = said["process"]
-        key = next((key for key in ("cmd", "script") if key in (process or {})), "")
-        place = said_process.at(key) if key else record.place
-        return Packtivity(process, environment, publisher, text, place)
+def _path_fault(item: JSON) -> str:
+    """Why something is no JSONPath; empty if it is one."""
+    if isinstance(item, str):
+        return check_path(item)
+    return f"a stage is named by a text or a JSONPath, here it is {item!r:.60}"
 
-    def _check_words(self, stage: str, body: Body, parameters: Mapping[str, JSON]) -> None:
-        """Look for words in braces that stand for no parameter."""
-        if isinstance(body, tuple):
-            for case in body:
-                self._check_words(stage, case.body, parameters)
-        if not isinstance(body, Packtivity) or body.process is None:
-            return
-        text = body.process.get("cmd", body.process.get("script"))
-        escape = "'{{' and '}}' are braces that are meant as such"
-        try:
-            fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
-        except ValueError as error:
-            self._fault(body.place, f"its braces do not match: {error}", escape)
-            return
-        for field in dict.fromkeys(fields):
-            word = re.split(r"[.\[]", field, maxsplit=1)[0]
-            if word not in parameters:
-                near = get_close_matches(word, parameters, n=1)
-                fix = f"did you mean '{near[0]}'?" if near else escape
-                what = f"'{{{word}}}' stands for no parameter of stage '{stage}'"
-                self._fault(body.place, what, fix)
 
-    def _check_scripts(self, publisher: Record, environment: Record | None) -> None:
-        script = publisher.get("script")
-        why = check_jq(script) if isinstance(script, str) else ""
-        if why:
-            self._fault(publisher.at("script"), f"'script' is not jq: {why}")
-        mounts = environment.get("par_mounts") if environment else None
-        for mount in mounts or ():
-            if not isinstance(mount, Record) or mount.keys() != {"jqscript", "mountpath"}:
-                assert environment is not None
-                what = "an entry of 'par_mounts' has a 'jqscript' and a 'mountpath'"
-                self._fault(environment.at("par_mounts"), what)
+def _expression_fault(value: JSON) -> str:
+    """Why something is no expression; empty if it is one."""
+    kind = value.get("expression_type") if isinstance(value, dict) else None
+    if kind == SELECTOR:
+        queries = [value[key] for key in ("stages", "steps", "step") if key in value]
+        if len(queries) != 1:
+            return "a selection has one of 'stages', 'steps' and 'step'"
+        if not isinstance(value.get("output", ""), (str, type(None))):
+            return f"'output' is a name or a JSONPath, here it is {value['output']!r:.60}"
+        return _path_fault(queries[0])
+    if kind == FROM_VALUE:
+        if not isinstance(value.get("key"), str):
+            return "'fromvalue' needs a 'key', the name of a registered value"
+        return _path_fault(value["scope"]) if "scope" in value else ""
+    return f"there is no expression_type '{kind}': it is {SELECTOR} or {FROM_VALUE}"
 
 
 def query_of(selection: Mapping[str, JSON]) -> str:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -118,7 +118,22 @@ def shorter(value: Value) -> str:
     """A value for a list of outputs: paths relative to here, long ones cut."""
     if isinstance(value, (api.File, api.Directory)):
         return near_text(value.location)
+    if isinstance(value, Mapping):
+        value = _with_paths(value)
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+        value = [_with_paths(item) for item in value[:VALUE_LIMIT]] + list(value[VALUE_LIMIT:])
     return words.value(value, VALUE_LIMIT)
+
+
+def _with_paths(value: Value) -> Value:
+    """A value with paths as one would type them here instead of the files in it."""
+    if isinstance(value, (api.File, api.Directory)):
+        return near_text(value.location)
+    if isinstance(value, Mapping):
+        return {key: _with_paths(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_paths(item) for item in value]
+    return value
 
 
 def near(path: Path) -> str:

@@ -218,16 +218,6 @@ class Sized(Protocol):
         ...
 
 
-@runtime_checkable
-class Sited(Protocol):
-    """A tool that plans workflows whose steps name sites."""
-
-    @property
-    def sites(self) -> Collection[str]:
-        """Those sites: a run has them ready."""
-        ...
-
-
 class Step(NamedTuple):
     """One node of a workflow.
 
@@ -284,6 +274,23 @@ class Workflow:
     prepare: Callable[[Values], Values] | None = None
     read: Callable[[str], Values] | None = None
     tracking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def within(step: Step) -> Workflow | None:
+    """The workflow that a step runs, or that its tool is known to plan; ``None`` for any other tool.
+
+    Such a tool has it as its attribute ``sketch``: the steps that there will be, with their links and
+    sites, however many there will be of each.
+    """
+    if isinstance(step.run, Workflow):
+        return step.run
+    found: Workflow | None = getattr(step.run, "sketch", None)
+    return found
+
+
+def label_of(step: Step) -> str:
+    """The name under which a person sees a step: without its index."""
+    return step.name.partition("[")[0]
 
 
 def at_site(workflow: Workflow, site: str) -> Workflow:

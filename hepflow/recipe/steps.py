@@ -217,10 +217,12 @@ def build(context: Context, found: Outline, around: Surroundings, links: Links) 
     raw, path = found.raw, found.path
     parts = Parts()
     hidden: dict[str, Binding] = {}
-    for variable in found.variables:
+    for variable in found.names:
         if variable in around.steps:
-            what = f"the scatter variable '{variable}' hides the step '{variable}'"
-            where = (*path, "scatter", variable)
+            scattered = variable in found.variables
+            kind = "scatter variable" if scattered else "parameter"
+            what = f"the {kind} '{variable}' hides the step '{variable}'"
+            where = (*path, *(("scatter",) if scattered else ("study", "parameters")), variable)
             context.faults.add("HF219", where, what, fix="rename it", key=True)
     _bind_inputs(context, found, around, links, parts, hidden)
     _check_types(context, found, parts)

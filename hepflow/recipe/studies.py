@@ -151,8 +151,9 @@ class StudyTool:
     plots: bool
 
     @property
-    def sites(self) -> Collection[str]:
-        return (HERE,)
+    def sketch(self) -> Workflow:
+        """What it plans, with one trial."""
+        return self._workflow(1, 1)
 
     def fingerprint(self, inputs: Values) -> str:
         return ""  # its trials are cached one by one
@@ -162,7 +163,11 @@ class StudyTool:
 
     def plan(self, inputs: Values, context: PlanContext) -> SubWorkflow:
         trials = _whole(self.trials, inputs, "trials")
-        parallel = _whole(self.parallel, inputs, "parallel")
+        return SubWorkflow(
+            self._workflow(trials, _whole(self.parallel, inputs, "parallel")), inputs
+        )
+
+    def _workflow(self, trials: int, parallel: int) -> Workflow:
         asked = [Ref(f"ask[{n}]", "trial") for n in range(trials)]
         told = [Ref(f"tell[{n}]", "result") for n in range(trials)]
         steps: list[Step] = []
@@ -178,7 +183,7 @@ class StudyTool:
         found = tuple(Ref("best", port) for port in FOUND)
         outputs[RESULT] = Binding(found, expression=Found())
         ports = tuple(Port(name) for name in self.ports)
-        return SubWorkflow(Workflow(RESULT, ports, tuple(steps), outputs), inputs)
+        return Workflow(RESULT, ports, tuple(steps), outputs)
 
     def _ask(self, n: int, history: Mapping[str, Binding]) -> Step:
         state = Binding((Ref(f"ask[{n - 1}]", "state"),)) if n else Binding(default="")

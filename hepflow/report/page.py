@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from hepflow.model.record import RunRecord, Trial, figures_of, masked
+from hepflow.model.record import RunRecord, Trial, figures_of
+from hepflow.model.secrets import masked
 from hepflow.model.values import Directory, File, Value, Values, to_json
 from hepflow.store.records import RunStatus, TaskReport, TaskState
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from hepflow.model.site import Extent, Queue, Site, Staging
 from hepflow.model.task import Resources
 from hepflow.model.values import Values, files_in
-from hepflow.model.workflow import Sited, Workflow
+from hepflow.model.workflow import Workflow, within
 
 AHEAD: Final = 2.0
 """Work that a site of known size is given, in times its cores: the next task is there when one ends."""
@@ -224,7 +224,6 @@ def _named(workflow: Workflow, prefix: str) -> Iterator[tuple[str, str]]:
     for step in workflow.steps:
         if step.site:
             yield prefix + step.name, step.site
-        if isinstance(step.run, Workflow):
-            yield from _named(step.run, f"{prefix}{step.name}/")
-        elif isinstance(step.run, Sited):
-            yield from ((prefix + step.name, site) for site in step.run.sites)
+        inner = within(step)
+        if inner is not None:
+            yield from _named(inner, f"{prefix}{step.name}/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -13,7 +13,7 @@ from hepflow.engine.state import NOT_KNOWN, Counts
 from hepflow.model.events import Answered, Conclude, Event, Expanded, Plan, Planned, Unplannable
 from hepflow.model.task import Task
 from hepflow.model.values import Values
-from hepflow.model.workflow import Ref, Sized, Step, Workflow
+from hepflow.model.workflow import Ref, Sized, Step, Workflow, label_of, within
 from hepflow.runner.placing import Need, Offer, Placement, place
 from hepflow.runner.planner import Identity, Planner
 from hepflow.store.reader import Fingerprints, compare
@@ -130,7 +130,7 @@ class Preview:
         while not any(isinstance(action, Conclude) for action in actions):
             plans = [action for action in actions if isinstance(action, Plan)]
             actions = scheduler.handle(self._answers(plans), 0.0)
-        edges = links(workflow)
+        edges = folded(links(workflow), scheduler.counts)
         if self._offers:
             self._steps = dict(_steps(workflow, ""))
         steps = tuple(
@@ -224,10 +224,11 @@ class Preview:
 def _steps(workflow: Workflow, prefix: str) -> Iterator[tuple[str, Step]]:
     """Every step that runs a tool, by its path."""
     for step in workflow.steps:
-        if isinstance(step.run, Workflow):
-            yield from _steps(step.run, f"{prefix}{step.name}/")
+        inner = within(step)
+        if inner is not None:
+            yield from _steps(inner, f"{prefix}{label_of(step)}/")
         else:
-            yield prefix + step.name, step
+            yield prefix + label_of(step), step
 
 
 def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tuple[str, Task]]:
@@ -277,7 +278,7 @@ def links(
     Args:
         given: the steps outside that feed each of the workflow's inputs.
     """
-    if not prefix and not any(isinstance(step.run, Workflow) for step in workflow.steps):
+    if not prefix and not any(within(step) for step in workflow.steps):
         return {step.name: _owners(step) for step in workflow.steps}
     steps = {step.name: step for step in workflow.steps}
     edges: dict[str, tuple[str, ...]] = {}
@@ -290,17 +291,39 @@ def links(
             ]
             for port, binding in step.inputs.items()
         }
-        if isinstance(step.run, Workflow):
+        inner = within(step)
+        if inner is not None:
             # What an expression hands in comes from wherever the ports it reads come from.
             for port, binding in step.inputs.items():
                 for name in binding.expression.names if binding.expression is not None else ():
                     feeds[port] += feeds.get(name, []) if name != port else []
-            edges.update(links(step.run, f"{prefix}{step.name}/", feeds))
+            edges.update(links(inner, f"{prefix}{label_of(step)}/", feeds))
         else:
-            edges[prefix + step.name] = tuple(
+            edges[prefix + label_of(step)] = tuple(
                 dict.fromkeys(name for names in feeds.values() for name in names)
             )
     return edges
+
+
+def folded(
+    edges: Mapping[str, tuple[str, ...]], known: Collection[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """The same links, between steps that are known: what is within a step that has not been opened yet
+    is that step."""
+    if all(name in known for name in edges):
+        return edges
+
+    def shown(name: str) -> str:
+        while name not in known and "/" in name:
+            name = name.rpartition("/")[0]
+        return name
+
+    found: dict[str, dict[str, None]] = {}
+    for name, sources in edges.items():
+        owner = shown(name)
+        others = (shown(source) for source in sources)
+        found.setdefault(owner, {}).update((other, None) for other in others if other != owner)
+    return {name: tuple(sources) for name, sources in found.items()}
 
 
 def _owners(step: Step) -> tuple[str, ...]:
@@ -316,12 +339,13 @@ def _feeding(
     if not ref.step:
         yield from given.get(ref.port, ())
         return
-    inner = steps[ref.step].run
-    if not isinstance(inner, Workflow):
-        yield prefix + ref.step
+    label = prefix + label_of(steps[ref.step])
+    inner = within(steps[ref.step])
+    if inner is None:
+        yield label
         return
     below = {step.name: step for step in inner.steps}
     binding = inner.outputs.get(ref.port)
     for source in binding.sources if binding else ():
         if source.step:
-            yield from _feeding(source, below, f"{prefix}{ref.step}/", {})
+            yield from _feeding(source, below, f"{label}/", {})

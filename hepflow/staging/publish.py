@@ -95,6 +95,8 @@ class _Publisher:
         return value
 
     def _array(self, values: Sequence[Value], folder: str) -> Value:
+        if all(self._in_directory(file) for file in files_in(values)):
+            return [self._value(item, str(index), folder) for index, item in enumerate(values)]
         os.makedirs(folder, exist_ok=True)
         names = [item.name if isinstance(item, (File, Directory)) else "" for item in values]
         distinct = len(set(names)) == len(names)

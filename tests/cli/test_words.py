@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
 from hepflow.cli.quantities import days, mebibytes
+from hepflow.cli.summary import shorter
 from hepflow.cli.words import count, duration, size, table, value
 from hepflow.model.values import File
 
@@ -40,6 +43,17 @@ def test_values_on_one_line() -> None:
     assert value({"a": [1, None]}) == '{"a": [1, null]}'
     assert value([File("/a"), File("/b")]) == "/a /b"
     assert value(list(range(1000)), 20) == "[0, 1, 2, 3, 4, 5, … (1,000 items)"
+
+
+def test_files_within_a_value_are_listed_by_their_paths_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = File(f"{tmp_path}/results/a.txt", "d" * 64, 3)
+    assert shorter(made) == "results/a.txt"
+    assert shorter({"made": made, "n": [1]}) == '{"made": "results/a.txt", "n": [1]}'
+    assert shorter([{"made": made}]) == '[{"made": "results/a.txt"}]'
+    assert shorter([{"made": made}] * 1000).endswith("… (1,000 items)")
 
 
 def test_colours_do_not_widen_a_table() -> None:

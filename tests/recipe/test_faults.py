@@ -122,6 +122,8 @@ CASES = {
     "a parameter that is a number": (study(f"parameters: {{x: 3}}, {GOAL}"), 5, 31, "HF227", "takes bounds or choices", "low: 0"),
     "a parameter that hides an input": (
         study(f"{X}, {GOAL}", ", inputs: {x: 1}"), 5, 28, "HF219", "'x' hides an input", "rename"),
+    "a parameter that hides a step": (
+        study(f"parameters: {{a: {{low: 0, high: 1}}}}, {GOAL}"), 5, 28, "HF219", "hides the step 'a'", "rename"),
     "a pruner without rounds": (study(f"{X}, {GOAL}, pruner: median"), 5, 80, "HF227", "'pruner' without 'loop'", "loop:"),
     "an output called study": (
         step(f"{{command: x, outputs: {{study: s, o: o}}, study: {{{X}, {GOAL}}}}}"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hepflow import api
-from hepflow.model.record import figures_of, masked, metrics_of
+from hepflow.model.record import figures_of, metrics_of
+from hepflow.model.secrets import masked
 from hepflow.model.values import File, Value
 
 RECIPE = """\
@@ -168,6 +169,7 @@ def test_figures_are_the_pictures_among_outputs() -> None:
         ('{"api_key": "k-1", "n": 3}', '{"api_key": "***", "n": 3}'),
         ("curl -H token=abc&x=1", "curl -H token=***&x=1"),
         ("mail me@host", "mail me@host"),
+        ("max_tokens: 512, signature: dilepton", "max_tokens: 512, signature: dilepton"),
     ],
 )
 def test_what_is_called_a_secret_is_masked(text: str, shown: str) -> None:

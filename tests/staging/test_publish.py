@@ -128,6 +128,8 @@ def test_what_lies_in_a_published_directory_is_published_there_alone(
     assert location(published["x"]) == str(tmp_path / "out/named/sub/x.txt")
     assert (tmp_path / "out/named/sub/x.txt").read_text() == "content"
     assert not (tmp_path / "out/x.txt").exists()
+    published = publish({"d": folder, "all": [inner]}, tmp_path / "apart")
+    assert {path.name for path in (tmp_path / "apart").iterdir()} == {"named", "outputs.json"}
     assert (tmp_path / "out/all/named/sub/x.txt").read_text() == "content"
 
 

@@ -258,6 +258,30 @@ def test_a_trial_may_be_a_workflow_and_a_study_may_be_scattered(lab: Lab) -> Non
     assert steps == {"tune/ask", "tune/trial/square", "tune/trial/shift", "tune/tell", "tune/best"}
 
 
+def test_a_trial_may_be_another_recipe(lab: Lab) -> None:
+    lab.write("""\
+        hepflow: v1
+        inputs: {x: float, shift: float, fine: false}
+        steps:
+          s: {command: "echo {{ inputs.x + inputs.shift }} > {{ outputs.v }}", outputs: {v: {path: v, read: json}}}
+        outputs: {v: s.v}
+        """, "inner.yaml")  # fmt: skip
+    outputs = lab.succeeded(study("""\
+        inputs: {shift: 10.0}
+        study: {parameters: {x: [1.0, 2.0]}, minimize: "{{ outputs.v }}", trials: 2, sampler: grid, plots: false}
+        uses: inner.yaml
+        """) + "outputs: {v: tune.v}\n")  # fmt: skip
+    assert outputs["v"] == 11.0
+    with pytest.raises(api.RecipeError, match="what it runs has no input 'y'"):
+        lab.run(
+            study("""\
+            inputs: {shift: 10.0, x: 1.0}
+            study: {parameters: {y: [1.0, 2.0]}, minimize: "{{ outputs.v }}"}
+            uses: inner.yaml
+            """)
+        )
+
+
 def test_inputs_may_be_computed_from_parameters(lab: Lab) -> None:
     outputs = lab.succeeded(study("""\
         inputs: {twice: "{{ x * 2 }}"}
@@ -276,6 +300,18 @@ def test_no_more_trials_go_on_at_a_time_than_asked_for(lab: Lab) -> None:
     spans = [(t.started, t.started + t.wall_s) for n, t in lab.ran().items() if "/trial[" in n]
     most = max(sum(begin <= at < end for begin, end in spans) for at, _ in spans)
     assert 1 < most <= 3
+
+
+def test_trials_go_to_the_site_of_the_run_and_asking_stays_here(lab: Lab) -> None:
+    site = lab.write("extends: local\ndoc: another\n", "farm.yaml")
+    workflow = api.load(lab.write(bowl()))
+    given = api.read_inputs(workflow, values={"trials": "2"})
+    options = api.RunOptions(site=str(site))
+    assert api.run(workflow, given, project=lab.project, options=options).succeeded
+    sites = {name.partition("[")[0]: task.site for name, task in lab.ran().items()}
+    assert sites == {
+        "tune/ask": "local", "tune/trial": str(site), "tune/tell": "local", "tune/best": "local"
+    }  # fmt: skip
 
 
 # --- failures ------------------------------------------------------------------------------------
@@ -464,3 +500,35 @@ def test_rounds_of_a_trial_are_named_and_kept_one_by_one(lab: Lab) -> None:
     lab.succeeded(study(text))
     assert "tune/trial[2]@4/round" in lab.ran()
     assert [len(record["reports"]) for record in lab.trials()] == [5, 5, 5]
+
+
+# --- how it reads --------------------------------------------------------------------------------
+
+
+def test_links_lead_through_a_study_also_where_it_cannot_be_planned_yet(lab: Lab) -> None:
+    text = """\
+        hepflow: v1
+        name: linked
+        steps:
+          a: {command: "echo 3 > {{ outputs.v }}", outputs: {v: {path: v, read: json}}}
+          tune:
+            inputs: {a: a.v}
+            study: {parameters: {x: [1, 2]}, minimize: "{{ outputs.v }}", trials: TRIALS, plots: false}
+            command: "echo {{ x + inputs.a }} > {{ outputs.v }}"
+            outputs: {v: {path: v, read: json}}
+          judge: {inputs: {v: tune.v}, command: "echo {{ inputs.v }}"}
+        """
+    workflow = api.load(lab.write(text.replace("TRIALS", "2")))
+    plan = api.plan(workflow, {}, project=lab.project)
+    assert {step.path: step.depends_on for step in plan.steps} == {
+        "a": (), "tune": ("a",), "judge": ("tune",)
+    }  # fmt: skip
+    lab.succeeded(text.replace("TRIALS", "2"))
+    workflow = api.load(lab.write(text.replace("TRIALS", "3")))
+    plan = api.plan(workflow, {}, project=lab.project)
+    depends = {step.path: set(step.depends_on) for step in plan.steps}
+    assert depends["tune/trial"] == {"a", "tune/ask"}
+    assert depends["tune/tell"] >= {"tune/trial"}
+    assert depends["tune/best"] == {"tune/tell"}
+    assert depends["judge"] == {"tune/best", "tune/trial"}
+    assert "tune/trial" in api.report(lab.project)

@@ -163,7 +163,10 @@ def test_c2st_of_the_same_distribution_is_a_half_and_of_a_shifted_one_nearly_one
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "second", "dims"), [(300, 300, 2), (303, 250, 3)])
+@pytest.mark.parametrize(
+    ("first", "second", "dims"),
+    [(300, 300, 2), pytest.param(303, 250, 3, marks=pytest.mark.long)],
+)
 def test_c2st_is_that_of_scikit_learn_to_the_last_bit(first, second, dims, rng):
     pytest.importorskip("scipy")
     selection = pytest.importorskip("sklearn.model_selection")
@@ -387,7 +390,13 @@ def _simulations(count: int):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "kind"),
-    [("NPE", "nsf"), ("NPE", "maf"), ("NLE", "maf"), ("NRE", "resnet"), ("FMPE", "mlp")],
+    [
+        ("NPE", "nsf"),
+        ("NPE", "maf"),
+        pytest.param("NLE", "maf", marks=pytest.mark.long),
+        ("NRE", "resnet"),
+        ("FMPE", "mlp"),
+    ],
 )
 def test_a_posterior_survives_its_file_and_a_seed_settles_it(torch, method, kind, tmp_path):
     from hepflow_lfi import posteriors

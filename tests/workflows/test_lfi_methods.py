@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -11,17 +13,22 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sbi")
 
 from hepflow_lfi import losses  # noqa: E402
-from hepflow_lfi.archives import Simulations  # noqa: E402
-from hepflow_lfi.errors import UsageError  # noqa: E402
+from hepflow_lfi.archives import Simulations, read_observation, read_simulations  # noqa: E402
+from hepflow_lfi.cli import main  # noqa: E402
+from hepflow_lfi.errors import LfiError, UsageError  # noqa: E402
 from hepflow_lfi.methods import METHODS, find_method, make_loss_for_rounds  # noqa: E402
 from hepflow_lfi.networks import Network, build_classifier, build_posterior_flow  # noqa: E402
 from hepflow_lfi.posteriors import Posterior, sample_posterior  # noqa: E402
 from hepflow_lfi.priors import Normal, Uniform, independent  # noqa: E402
 from hepflow_lfi.problems import Problem  # noqa: E402
+from hepflow_lfi.simulate import draw, simulate_part  # noqa: E402
+from hepflow_lfi.tasks import TASKS  # noqa: E402
 from hepflow_lfi.tempering import sample_tempered  # noqa: E402
 from hepflow_lfi.training import TrainingPlan, train_network  # noqa: E402
 
 pytestmark = pytest.mark.slow
+
+DATA = Path(__file__).resolve().parents[2] / "recipes" / "lfi" / "data" / "gaussian_linear.npz"
 
 
 @pytest.fixture
@@ -132,6 +139,66 @@ def test_a_likelihood_that_is_no_number_is_told(rng):
     prior = independent(1, Uniform(0.0, 1.0))
     with pytest.raises(UsageError, match="no finite number anywhere in the prior"):
         sample_tempered(lambda theta: np.full(len(theta), np.nan), prior, 10, rng)
+
+
+# --- drawing and proposing by the command line ----------------------------------------------------
+
+
+@pytest.fixture
+def posterior_file(tmp_path):
+    """A posterior of gaussian_linear, hardly trained."""
+    draw("gaussian_linear", 200, 0, tmp_path / "sample.npz")
+    words = ["train", "gaussian_linear", tmp_path / "sample.npz", "--out", tmp_path / "p.pt"]
+    assert main([*map(str, words), "--epochs", "2", "--metrics", str(tmp_path / "m.json")]) == 0
+    assert json.loads((tmp_path / "m.json").read_text())["simulations"] == 200
+    return tmp_path / "p.pt"
+
+
+def test_draws_are_a_table_with_a_column_for_each_parameter(posterior_file, tmp_path):
+    data, out = tmp_path / "data.csv", tmp_path / "draws.csv"
+    data.write_text(",".join(["0.1"] * 10) + "\n" + ",".join(["0.2"] * 10) + "\n")
+    words = ["sample", posterior_file, data, "--observation", 2, "--draws", 50, "--out", out]
+    assert main([*map(str, words)]) == 0
+    head, *rows = out.read_text().splitlines()
+    assert head.split(",") == [f"theta_{number}" for number in range(1, 11)]
+    assert len(rows) == 50
+
+
+@pytest.mark.parametrize(
+    ("content", "number", "message"),
+    [
+        ("1,2\n", 1, "holds 1 x 2 numbers, needed are 10"),
+        ("a,b\n", 1, "is no table of numbers"),
+        (",".join("1" * 10) + "\n", 2, "there is no observation 2"),
+    ],
+)
+def test_an_observation_that_does_not_fit_is_refused(tmp_path, content, number, message):
+    path = tmp_path / "data.csv"
+    path.write_text(content)
+    with pytest.raises(LfiError, match=message):
+        read_observation(path, number, data_dim=10)
+
+
+def test_rounds_follow_each_other(posterior_file, tmp_path, capsys):
+    """From the prior, then from the posterior; the simulations of the second round know it."""
+    first, second, progress = (tmp_path / name for name in ("1.npz", "2.npz", "progress.json"))
+    assert main(["propose", "gaussian_linear", "--draws", "40", "--out", str(first)]) == 0
+    words = ["propose", "gaussian_linear", posterior_file, "--observations", DATA]
+    words += ["--draws", 40, "--previous", first, "--metrics", progress, "--out", second]
+    assert main([*map(str, words)]) == 0
+    assert json.loads(progress.read_text())["round"] == 1
+    assert 0 <= json.loads(progress.read_text())["c2st_to_round_before"] <= 1
+    for part in range(3):
+        simulate_part("gaussian_linear", second, part, 3, tmp_path / f"part-{part}.npz")
+    shards = [tmp_path / "sample.npz", *(tmp_path / f"part-{part}.npz" for part in range(3))]
+    data = read_simulations(shards, TASKS["gaussian_linear"].problem)
+    assert (len(data.theta), data.rounds) == (240, 2)
+    with pytest.raises(UsageError, match="there is no part 3 of 3"):
+        simulate_part("gaussian_linear", second, 3, 3, tmp_path / "none.npz")
+    with pytest.raises(UsageError, match="40 parameters cannot be shared out"):
+        simulate_part("gaussian_linear", second, 40, 41, tmp_path / "none.npz")
+    assert main(["propose", "gaussian_linear", str(posterior_file)]) == 2
+    assert "--observations: is missing" in capsys.readouterr().err
 
 
 # --- trained networks: a normal likelihood is the oracle -----------------------------------------

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,18 @@ def test_rounds_end_when_the_posterior_is_settled(tmp_path):
     small = ("draws=60", "parts=2", "method=NRE", "samples=100", "settled=0.999", "rounds=5")
     words = [word for one in small for word in ("--input", one)]
     assert '"round": 1' in _run(tmp_path, "sequential.yaml", *words)
+
+
+@pytest.mark.long
+def test_rounds_go_on_in_the_middle_of_one_after_the_head_was_killed(tmp_path):
+    small = ("draws=60", "parts=2", "method=NRE", "samples=100", "settled=0.0", "rounds=2")
+    words = [word for one in small for word in ("--input", one)]
+    command = [sys.executable, "-m", "hepflow", "run", str(RECIPES / "sequential.yaml"), *words]
+    head = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not any((tmp_path / ".hepflow").rglob("infer@1/train")):  # round 2 is being trained
+        assert head.poll() is None
+        time.sleep(0.1)
+    head.kill()
+    head.wait()
+    done = _hepflow(tmp_path, "resume")
+    assert "3 tasks run, 7 reused" in done.stdout + done.stderr

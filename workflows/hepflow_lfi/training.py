@@ -53,7 +53,9 @@ class Training:
 
 _SPLINE_FLOW = TrainingPlan(Network("nsf"), epochs=100, batch=1000, peak_learning_rate=6e-3)
 _AUTOREGRESSIVE_FLOW = TrainingPlan(Network("maf"), epochs=25, batch=200, peak_learning_rate=2e-3)
-_LIKELIHOOD_FLOW = TrainingPlan(Network("maf"), epochs=60, batch=200, peak_learning_rate=2e-3)
+_LIKELIHOOD_FLOW = TrainingPlan(
+    Network("maf", layers=8), epochs=60, batch=200, peak_learning_rate=5e-3
+)
 _CLASSIFIER = TrainingPlan(
     Network("resnet", hidden=50, layers=2), epochs=60, batch=200, peak_learning_rate=2e-3
 )
