@@ -34,24 +34,23 @@ def main() -> int:
     task = here.relative_to(project / STORE / "work")
     workdir = project / STORE / "snakemake" / request["key"]
     _mirror({**request["sources"], **request["files"]}, workdir)
-    config = workdir / ".config.json"
-    config.write_text(json.dumps(request["config"]), encoding="utf-8")
+    more = shlex.split(request["options"])
     words = [
         sys.executable, "-m", "snakemake", "--snakefile", request["snakefile"],
-        "--directory", str(workdir), "--executor", "hepflow", "--jobs", JOBS,
+        "--executor", "hepflow", "--jobs", JOBS,
         "--hepflow-project", str(project), "--hepflow-within", task.parts[0],
         "--hepflow-listing", str(workdir / LISTING),
         # Nobody else works in this folder, and what was under way when a head was killed is made again.
         "--nolock", "--rerun-incomplete", "--nocolor",
         "--conda-prefix", str(project / STORE / "snakemake" / "conda"),
-        *(("--configfile", str(config)) if request["config"] else ()),
-        *shlex.split(request["options"]), "--", *request["targets"],
+        *_configuration(request["config"], more, workdir), *more, "--", *request["targets"],
     ]  # fmt: skip
     (workdir / LISTING).unlink(missing_ok=True)
-    status = _run(words)
+    status = _run(words, workdir)
     if status == 0 and not (workdir / LISTING).exists():
         # All was there already, so Snakemake had no need of an executor to tell it of its targets.
-        status = _run([*words[: words.index("--")], "--force", *words[words.index("--") :]])
+        forced = [*words[: words.index("--")], "--force", *words[words.index("--") :]]
+        status = _run(forced, workdir)
     if status == 0:
         made = json.loads((workdir / LISTING).read_text(encoding="utf-8"))
         asked = {name: at for at, name in enumerate(request["targets"])}
@@ -70,9 +69,20 @@ def _mirror(files: dict[str, str], workdir: Path) -> None:
             target.symlink_to(source)
 
 
-def _run(words: list[str]) -> int:
+def _configuration(config: dict[str, object], options: list[str], workdir: Path) -> list[str]:
+    """The words that hand a configuration over: a file, but beside one of the user's own, entries."""
+    if not config:
+        return []
+    if any(word.startswith("--configfile") for word in options):
+        return ["--config", *(f"{name}={json.dumps(value)}" for name, value in config.items())]
+    file = workdir / ".config.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return ["--configfile", str(file)]
+
+
+def _run(words: list[str], workdir: Path) -> int:
     """Snakemake, which ends its jobs and itself when this program is asked to end."""
-    with subprocess.Popen(words) as process:
+    with subprocess.Popen(words, cwd=workdir) as process:
 
         def interrupted(_number: int, _frame: FrameType | None) -> None:
             process.send_signal(signal.SIGINT)

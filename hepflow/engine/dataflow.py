@@ -136,7 +136,7 @@ class Dataflow:
         """An invocation is over without outputs: nothing will fill it, but its place is free."""
         self._let_go(self.runs[invocation.step])
 
-    def fail(self, invocation: Invocation) -> bool:
+    def fail(self, invocation: Invocation, _message: str) -> bool:
         """An invocation failed for good. Whether nobody tolerates that, it or what it is part of: then
         nothing will fill it."""
         run = self.runs[invocation.step]

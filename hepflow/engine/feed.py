@@ -18,8 +18,9 @@ from hepflow.model.workflow import Step, Workflow
 LEVEL: Final = 0
 """All pieces are of equal depth: they are submitted in the order in which they came."""
 
-OnEnd: TypeAlias = Callable[[str, Values | None], None]
-"""Told of each piece that is over: its name, and its outputs; ``None`` where it failed."""
+CANCELLED: Final = "it was cancelled"
+OnEnd: TypeAlias = Callable[[str, Values | None, str], None]
+"""Told of each piece that is over: its name, and its outputs; or ``None`` and why it failed."""
 
 
 class Piece:
@@ -94,7 +95,7 @@ class Feed:
 
     def fill(self, invocation: Invocation, outputs: Values) -> bool:
         """Its outputs are there."""
-        self._on_end(self.runs.pop(invocation.step).title, outputs)
+        self._on_end(self.runs.pop(invocation.step).title, outputs, "")
         return True
 
     def expand(self, invocation: Invocation, workflow: Workflow, inputs: Values) -> None:
@@ -112,11 +113,11 @@ class Feed:
 
     def release(self, invocation: Invocation) -> None:
         """It was cancelled."""
-        self._on_end(self.runs.pop(invocation.step).title, None)
+        self.fail(invocation, CANCELLED)
 
-    def fail(self, invocation: Invocation) -> bool:
+    def fail(self, invocation: Invocation, message: str) -> bool:
         """It failed for good."""
-        self.release(invocation)
+        self._on_end(self.runs.pop(invocation.step).title, None, message)
         return True
 
     @property

@@ -64,8 +64,8 @@ class Flow(Protocol):
 
     def release(self, invocation: Invocation) -> None: ...
 
-    def fail(self, invocation: Invocation) -> bool:
-        """An invocation failed for good. Whether nobody tolerates that."""
+    def fail(self, invocation: Invocation, message: str, /) -> bool:
+        """An invocation failed for good, and why. Whether nobody tolerates that."""
         ...
 
     @property

@@ -324,7 +324,7 @@ class Scheduler:
         run = self._flow.runs[invocation.step]
         run.counts.failed += 1
         failure = Failure(run.name(invocation.element), reason, message)
-        (self.failures if self._flow.fail(invocation) else self.tolerated).append(failure)
+        (self.failures if self._flow.fail(invocation, message) else self.tolerated).append(failure)
 
     def _take_faults(self) -> None:
         for name, message, matters in self._flow.take_faults():

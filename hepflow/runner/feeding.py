@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock, Thread
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from hepflow.engine import Feed, Policy, Scheduler
+from hepflow.engine.feed import CANCELLED
 from hepflow.model.errors import HepflowError
 from hepflow.model.site import Queue
 from hepflow.model.values import Values
@@ -28,8 +29,6 @@ from hepflow.store.database import Place
 from hepflow.store.reader import parts, root_of, runs
 from hepflow.store.records import RunState
 from hepflow.store.writer import RunWriter, create_run, reopen_run
-
-CANCELLED: Final = "it was cancelled"
 
 
 class Ended(NamedTuple):
@@ -179,7 +178,7 @@ class FedRun:
             self.here = fleet.offers[0].extent.task
         policy = Policy(in_flight=order.in_flight or fleet.capacity, keep_going=True)
         # Who feeds it plans anew, so nothing is adopted: two attempts must not write the same files.
-        self._scheduler = scheduler = Scheduler(self._feed, {}, policy)
+        scheduler = Scheduler(self._feed, {}, policy)
         root = root_of(place)
         rules = Rules(writer.run, order.reuse)
         planner = Planner(writer.results(), rules, root, weigh=len(fleet.offers) > 1)
@@ -190,14 +189,8 @@ class FedRun:
         )
         return scheduler
 
-    def _over(self, title: str, outputs: Values | None) -> None:
-        told = self._open.pop(title)
-        message = ""
-        if outputs is None:
-            failure = self._scheduler.failures[-1:]
-            known = failure and failure[0].name == title
-            message = failure[0].message if known else CANCELLED
-        told(Ended(title, outputs, message))
+    def _over(self, title: str, outputs: Values | None, message: str) -> None:
+        self._open.pop(title)(Ended(title, outputs, message))
 
     def _desert(self) -> None:
         """The run is over, whatever was still to come."""

@@ -38,9 +38,14 @@ class World:
 
     def __init__(self, in_flight: int = 8) -> None:
         self.told: list[tuple[str, Values | None]] = []
-        self.feed = Feed(lambda title, outputs: self.told.append((title, outputs)))
+        self.why: dict[str, str] = {}
+        self.feed = Feed(self.tell)
         policy = Policy(in_flight=in_flight, keep_going=True)
         self.scheduler = Scheduler(self.feed, {}, policy)
+
+    def tell(self, title: str, outputs: Values | None, message: str) -> None:
+        self.told.append((title, outputs))
+        self.why[title] = message
 
     def put(self, *titles: str) -> None:
         for title in titles:
@@ -93,7 +98,7 @@ def test_a_lost_attempt_is_made_again_and_a_failed_one_is_told() -> None:
     assert world.told == []
     world.go(Finished("fit[1]#1", Outcome(Reason.PROGRAM, "exit status 1")))
     assert world.told == [("fit[1]", None)]
-    assert world.scheduler.failures[-1].message == "exit status 1"
+    assert world.why["fit[1]"] == world.scheduler.failures[-1].message == "exit status 1"
 
 
 def test_a_cancelled_run_ends_though_its_feed_is_open() -> None:
