@@ -72,8 +72,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
             first = error.problems[0]
             said = "; ".join(filter(None, (first.what, first.why, first.fix)))
             raise WorkflowError(said) from None
-        number = self._run.number
-        self.logger.info("This is run %d of hepflow, as 'hepflow status' shows it.", number)
+        # Snakemake's handlers show a message without its arguments.
+        said = f"This is run {self._run.number} of hepflow, as 'hepflow status' shows it."
+        self.logger.info(said)
 
     # --- what Snakemake asks ----------------------------------------------------------------------
 
