@@ -132,28 +132,20 @@ def test_the_starter(tmp_path: Path) -> None:
     runs_alike(recipe, tmp_path, throws="2000", players="3")
 
 
-BUNDLED = sorted((ROOT / "recipes").rglob("*.yaml"))
-SMALL = {"two_moons": {"simulations": "400", "shards": "2"}}
-"""Inputs with which a bundled recipe is over soon."""
 HASTY = {
-    "two_moons": {
-        "steps.train.command": "python -m hepflow_lfi train two_moons {{ inputs.samples }}"
-        " --out {{ outputs.posterior }} --epochs 2",
-        "steps.judge.command": "python -m hepflow_lfi judge {{ inputs.posterior }}"
-        " {{ inputs.observation }} --metrics {{ outputs.metrics }} --plot {{ outputs.figure }}"
-        " --samples 200",
-    }
+    "steps.train.command": "python -m hepflow_lfi train two_moons {{ inputs.samples }}"
+    " --out {{ outputs.posterior }} --epochs 2",
+    "steps.judge.command": "python -m hepflow_lfi judge {{ inputs.posterior }}"
+    " {{ inputs.observation }} --metrics {{ outputs.metrics }} --plot {{ outputs.figure }}"
+    " --samples 200",
 }
 """Commands that do not take their time over it."""
 
 
-@pytest.mark.parametrize("recipe", BUNDLED, ids=lambda path: path.stem)
-def test_a_bundled_recipe(recipe: Path, tmp_path: Path) -> None:
-    if "study" in recipe.read_text(encoding="utf-8"):
-        pytest.skip("has a study")
-    for library in ("torch", "sbi"):
-        pytest.importorskip(library)
-    runs_alike(recipe, tmp_path, HASTY.get(recipe.stem, {}), **SMALL.get(recipe.stem, {}))
+@pytest.mark.long
+def test_the_main_job(tmp_path: Path) -> None:
+    recipe = ROOT / "recipes/lfi/two_moons.yaml"
+    runs_alike(recipe, tmp_path, HASTY, simulations="400", shards="2")
 
 
 # --- every part of the language -------------------------------------------------------------------

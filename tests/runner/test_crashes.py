@@ -16,7 +16,7 @@ import pytest
 from hepflow import api
 from hepflow.executors.journal import read_journal
 
-KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "60"))
+KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "24"))
 
 RECIPE = """\
 hepflow: v1
