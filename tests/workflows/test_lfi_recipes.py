@@ -45,7 +45,7 @@ def _read_table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_small_cell_is_run_and_tabled(tmp_path):
     pytest.importorskip("sbi")
     said = _run(tmp_path, "benchmark.yaml", "--input", f"blocks={json.dumps([BLOCK])}", *SMALL)
