@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-import numpy as np
-
-from hepflow_weak import tree  # noqa: E402
-from hepflow_weak.cli import main  # noqa: E402
-from hepflow_weak.errors import WeakError  # noqa: E402
-from hepflow_weak.measuring import (  # noqa: E402
+from hepflow_weak import tree
+from hepflow_weak.cli import main
+from hepflow_weak.errors import WeakError
+from hepflow_weak.measuring import (
     Curves,
     count_covered,
     find_interval,
@@ -21,7 +20,7 @@ from hepflow_weak.measuring import (  # noqa: E402
     find_thresholds,
     make_grid,
 )
-from hepflow_weak.samples import Sample, read_samples, write_sample  # noqa: E402
+from hepflow_weak.samples import Sample, read_samples, write_sample
 
 Z_GEV = tree.Z_MASS_GEV
 
@@ -30,8 +29,7 @@ def draw_tree(points, events, low, high, seed, first_seed=1):
     """Return a sample drawn from the tree-level density: exact, and quick."""
     rng = np.random.default_rng(seed)
     s2eff = rng.uniform(low, high, points)
-    probabilities = np.exp(tree.log_density(s2eff, Z_GEV))
-    counts = np.stack([rng.multinomial(events, row / row.sum()) for row in probabilities])
+    counts = tree.draw_counts(s2eff, events, Z_GEV, rng)
     return Sample(s2eff, counts, first_seed + np.arange(points), low, high, Z_GEV)
 
 
@@ -234,6 +232,7 @@ def test_the_measurement_is_written_with_intervals_and_coverage(tmp_path, ratio)
     narrow, wide = metrics["interval_68"], metrics["interval_95"]
     assert wide[0] <= narrow[0] < metrics["s2eff"] < narrow[1] <= wide[1]
     assert metrics["coverage_68"]["experiments"] == 50
+    assert metrics["at_full_size"]["coverage_95"]["fraction"] > 0.8
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -247,10 +246,16 @@ def test_a_measurement_outside_the_trained_range_is_refused(tmp_path, ratio, cap
     assert "outside" in capsys.readouterr().err
 
 
-@pytest.mark.long
 def test_the_recipe_runs_with_the_real_generator(hepflow, root: Path, project: Path):
+    small = {"points": 20, "events": 1000, "experiments": 10, "experiment_events": 500,
+             "observed_events": 10_000, "shards": 2, "networks": 2}  # fmt: skip
     recipe = root / "recipes" / "lfi" / "weak_mixing_angle.yaml"
-    done = hepflow("run", str(recipe), "--profile", "quick", timeout=500)
+    done = hepflow("run", str(recipe), *(f"{name}={value}" for name, value in small.items()))
     assert done.returncode == 0, done.stdout + done.stderr
-    [metrics] = project.glob("results/*/metrics.json")
-    assert abs(json.loads(metrics.read_text())["pull"]) < 4
+    metrics = json.loads((project / "results/weak-mixing-angle/outputs.json").read_text())[
+        "metrics"
+    ]
+    assert metrics["events"] == {
+        "training": 20_000, "observed": 10_000, "each_pseudo_experiment": 500
+    }  # fmt: skip
+    assert abs(metrics["pull"]) < 4

@@ -10,7 +10,6 @@ import numpy as np
 
 from hepflow_weak.measuring import (
     LEVELS,
-    Coverage,
     Curves,
     count_covered,
     find_interval,
@@ -31,10 +30,6 @@ class Measurement:
     experiments: Curves
     truths: Floats
 
-    def coverages(self) -> list[Coverage]:
-        """How often the regions of each level hold the truth."""
-        return [count_covered(self.experiments, self.truths, level) for level in LEVELS]
-
 
 def describe_measurement(measurement: Measurement, generated: float) -> dict[str, object]:
     """Return estimate (posterior mean), standard deviation, intervals, pull, and coverage."""
@@ -49,15 +44,20 @@ def describe_measurement(measurement: Measurement, generated: float) -> dict[str
             for level in LEVELS
         },
         "pull": round((mean - generated) / sd, 3),
-        **{
-            f"coverage_{round(100 * one.level)}": {
-                "fraction": round(one.fraction, 4),
-                "binomial_error": round(one.binomial_error, 4),
-                "covered": one.covered,
-                "experiments": one.experiments,
-            }
-            for one in measurement.coverages()
-        },
+        **describe_coverage(measurement.experiments, measurement.truths),
+    }
+
+
+def describe_coverage(posteriors: Curves, truths: Floats) -> dict[str, object]:
+    """Return how often the regions of each level hold the truth, beside the error of that count."""
+    return {
+        f"coverage_{round(100 * one.level)}": {
+            "fraction": round(one.fraction, 4),
+            "binomial_error": round(one.binomial_error, 4),
+            "covered": one.covered,
+            "experiments": one.experiments,
+        }
+        for one in (count_covered(posteriors, truths, level) for level in LEVELS)
     }
 
 

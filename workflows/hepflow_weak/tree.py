@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepflow_weak.samples import EDGES, Floats
+from hepflow_weak.samples import EDGES, Counts, Floats
 
 Z_MASS_GEV = 91.188
 Z_WIDTH_GEV = 2.4955
@@ -32,6 +32,14 @@ def find_asymmetry(s2eff: Floats | float, energy_gev: float) -> Floats:
     symmetric = 1.0 + 2.0 * k * v2 * chi.real + k**2 * (v2 + 1.0) ** 2 * abs(chi) ** 2
     antisymmetric = 4.0 * k * chi.real + 8.0 * k**2 * v2 * abs(chi) ** 2
     return np.asarray(3.0 / 8.0 * antisymmetric / symmetric)
+
+
+def draw_counts(
+    s2eff: Floats, events: int, energy_gev: float, generator: np.random.Generator
+) -> Counts:
+    """Draw ``events`` at each ``s2eff`` from the formula: histograms, (points, bins)."""
+    probabilities = np.exp(log_density(s2eff, energy_gev))
+    return generator.multinomial(events, probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def log_density(s2eff: Floats, energy_gev: float) -> Floats:
