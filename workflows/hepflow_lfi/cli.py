@@ -362,11 +362,14 @@ def _propose(options: argparse.Namespace) -> None:
         raise UsageError(
             "--observations", "is missing", why="a posterior needs data", fix="name the file"
         )
-    from hepflow_lfi import commands
-
     if options.posterior is None:
-        commands.propose_from_prior(problem, options.draws, options.seed, options.out, _say)
+        from hepflow_lfi.sharing import propose_from_prior
+
+        propose_from_prior(problem, options.draws, options.seed, options.out)
+        _say(f"{options.out}: {options.draws} parameters for round 1, from the prior")
     else:
+        from hepflow_lfi import commands
+
         commands.propose(
             options.posterior,
             options.previous,
@@ -409,9 +412,9 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from hepflow_lfi import checking
+    from hepflow_lfi import calibrating
 
-    checking.calibrate(
+    calibrating.calibrate(
         CalibrateOptions(
             posterior=options.posterior,
             simulations=tuple(options.simulations),

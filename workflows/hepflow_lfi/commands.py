@@ -30,7 +30,6 @@ from hepflow_lfi.options import JudgeOptions, SampleOptions, TrainOptions
 from hepflow_lfi.posteriors import Posterior, read_posterior, sample_posterior, write_posterior
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.report import write_metrics
-from hepflow_lfi.simulate import seed_generator
 from hepflow_lfi.tables import write_table
 from hepflow_lfi.training import TrainingPlan, plan_training, train_network
 
@@ -129,13 +128,6 @@ def propose(
         Path(metrics).write_text(json.dumps(content, indent=2) + "\n")
     moved = "" if change is None else f", C2ST to the round before {change:.3f}"
     say(f"{options.out}: {len(theta)} parameters for round {proposal.round}{moved}")
-
-
-def propose_from_prior(problem: Problem, draws: int, seed: int, out: str, say: Say) -> None:
-    """Draw the parameters of the first round from the prior."""
-    theta = problem.prior.draw(draws, seed_generator(problem, 1, seed, 0))
-    write_proposal(out, problem, Proposal(theta.astype(np.float32), 1))
-    say(f"{out}: {draws} parameters for round 1, from the prior")
 
 
 def _sample_one(posterior: Posterior, options: SampleOptions, say: Say) -> NDArray[np.float32]:

@@ -46,16 +46,18 @@ def check_prediction(
     observed: NDArray[np.floating], predicted: NDArray[np.floating]
 ) -> PredictiveCheck:
     """Hold the observation (data,) against predictions (n, data)."""
-    predicted, observed = np.asarray(predicted, float), np.asarray(observed, float)
-    count = len(predicted)
+    truth, drawn = observed.astype(np.float64), predicted.astype(np.float64)
+    count = len(drawn)
     # With the observation among them, all rows are exchangeable and the ranks are exact.
-    rows = np.vstack([observed, predicted])
+    rows = np.vstack([truth, drawn])
     spread = rows.std(axis=0)
     scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    inverse = np.linalg.pinv(np.atleast_2d(np.cov(scaled, rowvar=False)), hermitian=True)
+    covariance = np.atleast_2d(np.cov(scaled, rowvar=False))
+    # Data may be bound to each other, as the counts of so many events are by their sum.
+    inverse = np.linalg.pinv(covariance, rcond=1e-9, hermitian=True)
     distances = np.einsum("ij,jk,ik->i", scaled, inverse, scaled)
     p_value = np.mean(distances >= distances[0])
-    above = (predicted >= observed).sum(axis=0)
-    below = (predicted <= observed).sum(axis=0)
+    above = (drawn >= truth).sum(axis=0)
+    below = (drawn <= truth).sum(axis=0)
     tails = np.minimum(1.0, 2 * (np.minimum(above, below) + 1) / (count + 1))
-    return PredictiveCheck(observed, predicted, float(p_value), tails)
+    return PredictiveCheck(truth, drawn, float(p_value), tails)

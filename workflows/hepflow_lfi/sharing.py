@@ -13,10 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hepflow_lfi.archives import Floats32, Proposal, Simulations, read_data
+from hepflow_lfi.archives import Floats32, Proposal, Simulations, read_data, write_proposal
 from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
+from hepflow_lfi.simulate import seed_generator
 from hepflow_lfi.tables import write_table
+
+
+def propose_from_prior(
+    problem: Problem, draws: int, seed: int, out: str | os.PathLike[str]
+) -> None:
+    """Draw the parameters of the first round from the prior; write a proposal."""
+    theta = problem.prior.draw(draws, seed_generator(problem, 1, seed, 0))
+    write_proposal(out, problem, Proposal(theta.astype(np.float32), 1))
 
 
 def share_out(
