@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
+from hepflow_lfi.tables import read_table
 
 AnyPath = str | os.PathLike[str]
 Floats32 = NDArray[np.float32]
@@ -143,11 +144,7 @@ def read_observation(path: AnyPath, number: int, data_dim: int) -> NDArray[np.fl
 
     An archive has them in ``observations`` (k, data); a table has one a line.
     """
-    path = Path(path)
-    if path.suffix == ".npz":
-        rows = _read_arrays(path, ("observations",))["observations"].astype(np.float64)
-    else:
-        rows = _read_table(path)
+    rows = _read_rows(Path(path), "observations")
     if rows.ndim != 2 or rows.shape[1] != data_dim or not np.isfinite(rows).all():
         shape = " x ".join(map(str, rows.shape))
         raise InputError(
@@ -165,15 +162,29 @@ def read_observation(path: AnyPath, number: int, data_dim: int) -> NDArray[np.fl
     return np.asarray(rows[number - 1])
 
 
-def _read_table(path: Path) -> NDArray[np.float64]:
-    if not path.is_file():
-        raise InputError(path, "no such file", fix="check the path")
-    try:
-        return np.loadtxt(path, delimiter=",", ndmin=2)
-    except ValueError as error:
+def read_data(path: AnyPath) -> Floats32:
+    """Return the data (n, data) that a simulator wrote: a table, or an archive with ``x``."""
+    rows = _read_rows(Path(path), "x")
+    if rows.ndim != 2 or not rows.size or not np.isfinite(rows.astype(np.float32)).all():
         raise InputError(
-            path, "is no table of numbers", why=str(error), fix="write numbers with commas between"
-        ) from None
+            path,
+            f"its {' x '.join(map(str, rows.shape))} numbers are no rows of finite data",
+            why="needed is a row of numbers for each simulation, none infinite or undefined",
+            fix="let the simulator write finite numbers",
+        )
+    return rows.astype(np.float32)
+
+
+def _read_rows(path: Path, name: str) -> NDArray[np.float64]:
+    """Return the array ``name`` of an archive, or all rows of a table."""
+    if path.suffix != ".npz":
+        return read_table(path)
+    rows = _read_arrays(path, (name,))[name]
+    if rows.dtype.kind not in "fiu":
+        raise InputError(
+            path, f"array {name!r} holds no numbers, but {rows.dtype}", fix="write it anew"
+        )
+    return rows.astype(np.float64)
 
 
 def _read_arrays(

@@ -11,7 +11,13 @@ from typing import TypeAlias
 
 from hepflow_lfi import __version__
 from hepflow_lfi.errors import InputError, LfiError, UsageError
-from hepflow_lfi.options import JudgeOptions, SampleOptions, TrainOptions
+from hepflow_lfi.options import (
+    CalibrateOptions,
+    CheckOptions,
+    JudgeOptions,
+    SampleOptions,
+    TrainOptions,
+)
 
 _STARTED = time.perf_counter()
 
@@ -82,6 +88,9 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     _add_sample(verbs)
     _add_propose(verbs)
+    _add_collect(verbs)
+    _add_calibrate(verbs)
+    _add_check(verbs)
     _add_judge(verbs)
     _add_compare(verbs)
     return parser
@@ -96,10 +105,15 @@ def _add_tasks(verbs: Verbs) -> None:
 
 
 def _add_simulate(verbs: Verbs) -> None:
-    text = "Draw parameters from the prior, simulate each, write both to a file."
+    text = "Draw parameters from the prior, or take those of a table; simulate each, write both."
     verb = verbs.add_parser("simulate", help="draw one shard of simulations", description=text)
     verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
     verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
+    verb.add_argument(
+        "--parameters",
+        metavar="FILE",
+        help="simulate the lines of this table (CSV), as 'sample' wrote it",
+    )
     verb.add_argument("--seed", type=_whole, default=0, help="number of the shard (default: 0)")
     verb.add_argument("--out", default="sample.npz", metavar="FILE", help="default: sample.npz")
     verb.set_defaults(handler=_simulate)
@@ -142,6 +156,7 @@ def _add_sample(verbs: Verbs) -> None:
     verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
     verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
     verb.add_argument("--out", default="draws.csv", metavar="FILE", help="default: draws.csv")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
     verb.set_defaults(handler=_sample)
 
 
@@ -162,7 +177,60 @@ def _add_propose(verbs: Verbs) -> None:
     )
     verb.add_argument("--metrics", metavar="FILE", help="round and change, as JSON")
     verb.add_argument("--out", default="proposal.npz", metavar="FILE", help="default: proposal.npz")
+    verb.add_argument(
+        "--tables",
+        metavar="FOLDER",
+        help="write them as tables (CSV) too, for a simulator of one's own",
+    )
+    verb.add_argument("--parts", type=_positive, default=1, help="tables to write (default: 1)")
     verb.set_defaults(handler=_propose)
+
+
+def _add_collect(verbs: Verbs) -> None:
+    text = "Put the data that a simulator of one's own wrote beside the parameters they are for."
+    verb = verbs.add_parser("collect", help="make simulations of tables", description=text)
+    verb.add_argument("problem", metavar="PROBLEM", help=_PROBLEM_HELP)
+    verb.add_argument("proposal", metavar="PROPOSAL", help="the file that 'propose' wrote")
+    verb.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="a file for each table that 'propose' wrote, in order: a table, or an archive with 'x'",
+    )
+    verb.add_argument("--out", default="sample.npz", metavar="FILE", help="default: sample.npz")
+    verb.add_argument("--hold-out", type=_positive, metavar="N", help="keep the last N apart")
+    verb.add_argument(
+        "--held-out", default="held_out.npz", metavar="FILE", help="there (default: held_out.npz)"
+    )
+    verb.set_defaults(handler=_collect)
+
+
+def _add_calibrate(verbs: Verbs) -> None:
+    text = "Test a posterior on fresh simulations: ranks of the truth (SBC), coverage (TARP)."
+    verb = verbs.add_parser("calibrate", help="ranks and expected coverage", description=text)
+    verb.add_argument("posterior", metavar="POSTERIOR", help="the file that 'train' wrote")
+    verb.add_argument(
+        "simulations", nargs="+", metavar="SHARD", help="simulations it was not trained on"
+    )
+    verb.add_argument("--draws", type=_positive, default=99, help="for each (default: 99)")
+    verb.add_argument("--most", type=_positive, help="simulations to use (default: all)")
+    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument("--metrics", default="calibration.json", metavar="FILE", help="as JSON")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
+    verb.set_defaults(handler=_calibrate)
+
+
+def _add_check(verbs: Verbs) -> None:
+    text = "Hold an observation against data simulated from draws of its posterior."
+    verb = verbs.add_parser("check", help="posterior-predictive check", description=text)
+    verb.add_argument("observations", metavar="OBSERVATIONS", help=_OBSERVATIONS_HELP)
+    verb.add_argument(
+        "predicted", nargs="+", metavar="DATA", help="tables, or archives with 'x', simulated"
+    )
+    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--metrics", default="check.json", metavar="FILE", help="as JSON")
+    verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
+    verb.set_defaults(handler=_check)
 
 
 def _add_judge(verbs: Verbs) -> None:
@@ -239,8 +307,12 @@ def _list_tasks(_: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from hepflow_lfi.simulate import draw
+    from hepflow_lfi.simulate import draw, simulate_table
 
+    if options.parameters is not None:
+        count = simulate_table(options.task, options.parameters, options.seed, options.out)
+        _say(f"{options.out}: {count} simulations of {options.task} from {options.parameters}")
+        return
     draw(options.task, options.draws, options.seed, options.out)
     _say(f"{options.out}: {options.draws} simulations of {options.task}, seed {options.seed}")
 
@@ -279,7 +351,7 @@ def _train(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from hepflow_lfi import commands
 
-    commands.sample(options.posterior, _read_sample_options(options), _say)
+    commands.sample(options.posterior, _read_sample_options(options), options.plot, _say)
 
 
 def _propose(options: argparse.Namespace) -> None:
@@ -290,14 +362,28 @@ def _propose(options: argparse.Namespace) -> None:
         raise UsageError(
             "--observations", "is missing", why="a posterior needs data", fix="name the file"
         )
-    from hepflow_lfi import commands
-
     if options.posterior is None:
-        commands.propose_from_prior(problem, options.draws, options.seed, options.out, _say)
-        return
-    commands.propose(
-        options.posterior, options.previous, options.metrics, _read_sample_options(options), _say
-    )
+        from hepflow_lfi.sharing import propose_from_prior
+
+        propose_from_prior(problem, options.draws, options.seed, options.out)
+        _say(f"{options.out}: {options.draws} parameters for round 1, from the prior")
+    else:
+        from hepflow_lfi import commands
+
+        commands.propose(
+            options.posterior,
+            options.previous,
+            options.metrics,
+            _read_sample_options(options),
+            _say,
+        )
+    if options.tables is not None:
+        from hepflow_lfi.archives import read_proposal
+        from hepflow_lfi.sharing import share_out
+
+        proposal = read_proposal(options.out, problem)
+        tables = share_out(proposal, problem, options.parts, options.tables)
+        _say(f"{options.tables}: {len(tables)} tables of parameters")
 
 
 def _read_sample_options(options: argparse.Namespace) -> SampleOptions:
@@ -307,6 +393,53 @@ def _read_sample_options(options: argparse.Namespace) -> SampleOptions:
         draws=options.draws,
         seed=options.seed,
         out=options.out,
+    )
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from hepflow_lfi.archives import read_proposal, write_simulations
+    from hepflow_lfi.sharing import hold_out, join_data
+    from hepflow_lfi.tasks import find_problem
+
+    problem = find_problem(options.problem)
+    data = join_data(read_proposal(options.proposal, problem), options.data)
+    if options.hold_out is not None:
+        data, apart = hold_out(data, options.hold_out)
+        write_simulations(options.held_out, problem, 1, apart.theta, apart.x, apart.rounds)
+        _say(f"{options.held_out}: {len(apart.theta)} simulations, held out")
+    write_simulations(options.out, problem, 0, data.theta, data.x, data.rounds)
+    _say(f"{options.out}: {len(data.theta)} simulations of {problem.name}, {data.x.shape[1]} data")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from hepflow_lfi import calibrating
+
+    calibrating.calibrate(
+        CalibrateOptions(
+            posterior=options.posterior,
+            simulations=tuple(options.simulations),
+            metrics=options.metrics,
+            plot=options.plot,
+            draws=options.draws,
+            most=options.most,
+            seed=options.seed,
+        ),
+        _say,
+    )
+
+
+def _check(options: argparse.Namespace) -> None:
+    from hepflow_lfi import checking
+
+    checking.check(
+        CheckOptions(
+            observations=options.observations,
+            predicted=tuple(options.predicted),
+            observation=options.observation,
+            metrics=options.metrics,
+            plot=options.plot,
+        ),
+        _say,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import time
@@ -31,7 +30,7 @@ from hepflow_lfi.options import JudgeOptions, SampleOptions, TrainOptions
 from hepflow_lfi.posteriors import Posterior, read_posterior, sample_posterior, write_posterior
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.report import write_metrics
-from hepflow_lfi.simulate import seed_generator
+from hepflow_lfi.tables import write_table
 from hepflow_lfi.training import TrainingPlan, plan_training, train_network
 
 Say = Callable[[str], None]
@@ -97,15 +96,15 @@ def _adjust(plan: TrainingPlan, method: Method, options: TrainOptions) -> Traini
     )
 
 
-def sample(path: str, options: SampleOptions, say: Say) -> None:
-    """Draw from a posterior and write a table (CSV) with a column for each parameter."""
+def sample(path: str, options: SampleOptions, plot: str | None, say: Say) -> None:
+    """Draw from a posterior; write a table (CSV) with a column for each parameter, and a figure."""
     posterior = read_posterior(path)
     theta = _sample_one(posterior, options, say)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    with Path(options.out).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(posterior.problem.prior.names)
-        writer.writerows(theta.tolist())
+    write_table(options.out, posterior.problem.prior.names, theta)
+    if plot is not None:
+        from hepflow_lfi.posterior_figure import draw_posterior  # matplotlib, only if wanted
+
+        draw_posterior(plot, posterior.problem.prior.names, theta)
     say(f"{options.out}: {len(theta)} draws for observation {options.observation}")
 
 
@@ -129,13 +128,6 @@ def propose(
         Path(metrics).write_text(json.dumps(content, indent=2) + "\n")
     moved = "" if change is None else f", C2ST to the round before {change:.3f}"
     say(f"{options.out}: {len(theta)} parameters for round {proposal.round}{moved}")
-
-
-def propose_from_prior(problem: Problem, draws: int, seed: int, out: str, say: Say) -> None:
-    """Draw the parameters of the first round from the prior."""
-    theta = problem.prior.draw(draws, seed_generator(problem, 1, seed, 0))
-    write_proposal(out, problem, Proposal(theta.astype(np.float32), 1))
-    say(f"{out}: {draws} parameters for round 1, from the prior")
 
 
 def _sample_one(posterior: Posterior, options: SampleOptions, say: Say) -> NDArray[np.float32]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from hepflow_lfi.comparison import Row
-from hepflow_lfi.figure import STYLE
+from hepflow_lfi.drawing import new_figure
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.0, 3.2
 _COLOURS = {"NPE": "#c8401f", "NLE": "#1f5fa8", "NRE": "#3b8a4b", "FMPE": "#8a4b9e"}
@@ -22,16 +18,11 @@ _OTHER_COLOUR = "0.3"
 def draw_comparison(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
     """Write the figure as PNG."""
     tasks = list(dict.fromkeys(row.cells[0].task for row in rows))
-    with mpl.rc_context(STYLE):
-        figure = Figure(
-            figsize=(PANEL_WIDTH * len(tasks) + 0.6, PANEL_HEIGHT), layout="constrained"
-        )
-        FigureCanvasAgg(figure)
+    with new_figure(path, PANEL_WIDTH * len(tasks) + 0.6, PANEL_HEIGHT) as figure:
         axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
         for ax, task in zip(axes, tasks, strict=True):
             _draw_task(ax, task, [row for row in rows if row.cells[0].task == task])
         axes[0].set_ylabel("mean C2ST (0.5: same as the reference)")
-        figure.savefig(Path(path), format="png", dpi=200, metadata={"Software": None})
 
 
 def _draw_task(ax: Axes, task: str, rows: Sequence[Row]) -> None:

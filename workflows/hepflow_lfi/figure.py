@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from hepflow_lfi.drawing import new_figure
 from hepflow_lfi.judging import ObservationScore, Verdict
 
 MOST_PARAMETERS = 5
@@ -29,16 +27,6 @@ REFERENCE_COLOUR, INFERRED_COLOUR, PUBLISHED_COLOUR = "#6b7686", "#c8401f", "#1f
 BINS_1D, BINS_2D = 80, 180
 SMOOTHINGS_BINS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 ENOUGH_SAMPLES = 40
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.linewidth": 0.7,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "mathtext.fontset": "cm",
-}
 
 Floats = NDArray[np.floating]
 Range = tuple[float, float]
@@ -46,12 +34,9 @@ Range = tuple[float, float]
 
 def draw_figure(path: str | os.PathLike[str], verdict: Verdict) -> None:
     """Write the figure as PNG."""
-    with mpl.rc_context(STYLE):
-        figure = _compose(verdict)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Named, because a path given by a workflow may have any ending.
-        figure.savefig(path, format="png", dpi=220, metadata={"Software": None})
+    side = {2: 4.6, 3: 5.2, 4: 5.8}.get(_count_shown(choose_shown(verdict)), 6.6)
+    with new_figure(path, side + 3.2, side) as figure:
+        _compose(figure, side, verdict)
 
 
 def choose_shown(verdict: Verdict) -> ObservationScore:
@@ -60,12 +45,13 @@ def choose_shown(verdict: Verdict) -> ObservationScore:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def _compose(verdict: Verdict) -> Figure:
+def _count_shown(shown: ObservationScore) -> int:
+    return min(shown.reference.shape[1], MOST_PARAMETERS)
+
+
+def _compose(figure: Figure, side: float, verdict: Verdict) -> None:
     shown = choose_shown(verdict)
-    dims = min(shown.reference.shape[1], MOST_PARAMETERS)
-    side = {2: 4.6, 3: 5.2, 4: 5.8}.get(dims, 6.6)
-    figure = Figure(figsize=(side + 3.2, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    dims = _count_shown(shown)
     left, right = figure.subfigures(1, 2, width_ratios=(side, 3.2))
     axes = left.subplots(dims, dims, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     _draw_corner(axes, _Pair.of(shown, dims))
@@ -75,7 +61,6 @@ def _compose(verdict: Verdict) -> Figure:
     left.suptitle(title, fontsize=10, x=0.02, ha="left")
     _draw_key(left, verdict)
     _draw_scores(right.subplots(1, 1), verdict, shown)
-    return figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,3 +46,27 @@ class JudgeOptions:
     device: str
     seed: int
     started: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateOptions:
+    """What the command 'calibrate' was asked; ``draws`` are those for each simulation."""
+
+    posterior: str
+    simulations: tuple[str, ...]
+    metrics: str
+    plot: str | None
+    draws: int
+    most: int | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What the command 'check' was asked; observations count from 1."""
+
+    observations: str
+    predicted: tuple[str, ...]
+    observation: int
+    metrics: str
+    plot: str | None

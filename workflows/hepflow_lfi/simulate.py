@@ -7,11 +7,13 @@ import os
 import numpy as np
 
 from hepflow_lfi.archives import read_proposal, write_simulations
-from hepflow_lfi.errors import UsageError
+from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
+from hepflow_lfi.tables import read_table
 from hepflow_lfi.tasks import find_task
 
 ENTROPY = 2021_130_343  # the benchmark paper's year, volume and page
+TABLES = 2**32 - 1  # keeps their random numbers apart from those of rounds
 
 
 def seed_generator(problem: Problem, *numbers: int) -> np.random.Generator:
@@ -66,3 +68,26 @@ def simulate_part(
         )
     x = found.simulator(theta, seed_generator(found.problem, proposed.round, part))
     write_simulations(sample, found.problem, part, theta, x, proposed.round)
+
+
+def simulate_table(
+    task: str,
+    table: str | os.PathLike[str],
+    seed: int = 0,
+    sample: str | os.PathLike[str] = "sample.npz",
+) -> int:
+    """Simulate the parameters in a table, such as draws of a posterior; write ``sample``.
+
+    Returns how many there were.
+    """
+    found = find_task(task)
+    theta = read_table(table)
+    if theta.shape[1] != found.prior.dim:
+        raise InputError(
+            table,
+            f"has {theta.shape[1]} columns, {task} has {found.prior.dim} parameters",
+            fix="pass the table that the command 'sample' wrote for it",
+        )
+    x = found.simulator(theta, seed_generator(found.problem, TABLES, seed))
+    write_simulations(sample, found.problem, seed, theta, x)
+    return len(theta)
