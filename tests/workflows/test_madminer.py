@@ -94,7 +94,8 @@ def test_methods_have_samples_of_their_own(generated):
 def test_a_network_finds_the_ratio_of_what_is_measured(generated, method, least_r2):
     pytest.importorskip("madminer")
     model, result, metrics = (generated / f"{method}{end}" for end in ("", ".npz", ".json"))
-    _call("train", generated / "data", method, "--epochs", 4, "--hidden", "30-30", "--out", model)
+    quick = ("--epochs", 3, "--hidden", "30-30", "--learning-rate", 0.01)
+    _call("train", generated / "data", method, *quick, "--out", model)
     small = ("--grid", 9, "--tested", 200, "--truth", 1.0, -1.0)
     files = (generated / "config.json", generated / "combined.npz")
     _call("evaluate", model, *files, *small, "--out", result, "--metrics", metrics)

@@ -146,6 +146,9 @@ def _add_train(verbs: Verbs) -> None:
     verb.add_argument("--epochs", type=_positive, default=20, help="default: 20")
     verb.add_argument("--batch", type=_positive, default=256, help="default: 256")
     verb.add_argument(
+        "--learning-rate", type=_above_zero, default=0.001, help="the first (default: 0.001)"
+    )
+    verb.add_argument(
         "--alpha", type=_above_zero, default=1.0, help="weight of the score, ALICES (default: 1)"
     )
     verb.add_argument("--seed", type=_whole, default=0, help="default: 0")
@@ -251,7 +254,14 @@ def _sample(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from hepflow_madminer.estimators import Plan, train
 
-    plan = Plan(options.hidden, options.epochs, options.batch, options.alpha, options.seed)
+    plan = Plan(
+        hidden=options.hidden,
+        epochs=options.epochs,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        alpha=options.alpha,
+        seed=options.seed,
+    )
     training, validation = train(options.samples, options.method, plan, options.out)
     print(f"{options.out}: {options.method}, loss {training:.5f}, validation {validation:.5f}")
 

@@ -27,11 +27,21 @@ with warnings.catch_warnings():
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to train; ``alpha`` weighs the score in the loss of ALICES."""
+    """How to train.
+
+    Args:
+        hidden: units of each hidden layer.
+        epochs: passes over the sample.
+        batch: rows a step.
+        learning_rate: the first one; it falls to a tenth.
+        alpha: weight of the score in the loss of ALICES.
+        seed: of weights, order and what is held out.
+    """
 
     hidden: tuple[int, ...]
     epochs: int
     batch: int
+    learning_rate: float
     alpha: float
     seed: int
 
@@ -73,7 +83,8 @@ def train(samples: str, method: str, plan: Plan, folder: str) -> tuple[float, fl
     torch.set_num_threads(1)  # for networks so small more only cost
     torch.manual_seed(plan.seed)
     np.random.seed(plan.seed)  # noqa: NPY002  madminer splits and shuffles by the global generator
-    settings = {"n_epochs": plan.epochs, "batch_size": plan.batch, "n_workers": 0}
+    settings: dict[str, Any] = {"n_epochs": plan.epochs, "batch_size": plan.batch, "n_workers": 0}
+    settings |= {"initial_lr": plan.learning_rate, "final_lr": plan.learning_rate / 10}
     if method in RATIO_METHODS:
         network = ParameterizedRatioEstimator(n_hidden=plan.hidden)
         theta = arrays.pop("theta0")
