@@ -234,7 +234,9 @@ class BucketPost:
             self._bucket.fetch(self._key(batch, f"out/{element}"), home / "out.tar")
             try:
                 with tarfile.open(home / "out.tar") as archive:
-                    archive.extractall(home, filter="tar")
+                    if hasattr(tarfile, "tar_filter"):  # Debian 12 has Python 3.11.2, which has none
+                        archive.extraction_filter = tarfile.tar_filter
+                    archive.extractall(home)
             except tarfile.TarError as error:
                 raise Fault(f"what {batch.name}[{element}] left is no good: {error}") from None
         for number, text in said["results"].items():
