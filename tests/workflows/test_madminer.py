@@ -50,6 +50,13 @@ def _load(folder: Path, method: str, name: str):
     return np.load(folder / "data" / f"Samples_{method}_0" / f"{name}_{method}_train.npy")
 
 
+def test_no_two_tasks_share_their_random_numbers():
+    from hepflow_madminer.streams import STAGES, open_stream
+
+    tasks = [(seed, stage, number) for seed in (0, 1) for stage in STAGES for number in (0, 1)]
+    assert len({open_stream(*task).random() for task in tasks}) == len(tasks)
+
+
 def test_events_at_benchmarks_weigh_as_events_of_any_hypothesis(generated):
     from hepflow_madminer.generation import read_events
 

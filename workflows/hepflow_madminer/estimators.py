@@ -7,9 +7,10 @@ score at theta = 0 from the joint score.
 
 from __future__ import annotations
 
-import warnings
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from hepflow_madminer.errors import InputError
 from hepflow_madminer.latent import Array
 from hepflow_madminer.sampling import RATIO_METHODS, SCORE_METHODS, read_sample
 
-with warnings.catch_warnings():
-    # To read Delphes' files, which nobody does here, it imports libraries that are past their time.
-    warnings.simplefilter("ignore")
-    from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+# What reads Delphes' files in madminer, and nothing else of it, imports uproot3, which no Python from 3.12
+# on can: an empty module stands in.
+sys.modules.setdefault("uproot3", ModuleType("uproot3"))
+from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)

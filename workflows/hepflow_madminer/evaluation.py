@@ -13,6 +13,7 @@ from hepflow_madminer.errors import InputError
 from hepflow_madminer.estimators import Estimator
 from hepflow_madminer.generation import Events, Setup
 from hepflow_madminer.latent import Array, draw_latents, exact_log_ratio, exact_score, measure
+from hepflow_madminer.streams import open_stream
 
 REFERENCE_EVENTS = 20_000  # what SALLY's local model is normalised over
 
@@ -63,7 +64,7 @@ def evaluate(
         ``r2_log_r`` (1: exact; 0: no better than the mean), ``rmse_score`` (at the reference), and
         ``fit_distance`` (between the best points of the grid, estimated and exact).
     """
-    rng = np.random.default_rng(seed)
+    rng = open_stream(seed, "evaluate")
     axis = np.linspace(-setup.span, setup.span, grid)
     theta = np.stack(np.meshgrid(*[axis] * setup.parameters, indexing="ij"), axis=-1)
     points = theta.reshape(-1, setup.parameters)

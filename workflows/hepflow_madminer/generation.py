@@ -17,6 +17,7 @@ import numpy as np
 
 from hepflow_madminer.errors import InputError
 from hepflow_madminer.latent import Array, draw_latents, log_latent_density, measure
+from hepflow_madminer.streams import open_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,16 @@ def shower(path: str, out: str) -> None:
     """Draw the latents of one job's events."""
     record = _read_record(path, set(Job.__dataclass_fields__), "generate")
     theta = np.array(record["theta"])
-    # A job has streams of its own for each stage: nothing is shared, nothing depends on the order.
-    rng = np.random.default_rng([record["seed"], record["number"], 0])
+    rng = open_stream(record["seed"], "shower", record["number"])
     z = draw_latents(np.tile(theta, (record["events"], 1)), rng)
-    np.savez(out, z=z, theta=theta, seed=np.array([record["seed"], record["number"], 1]))
+    np.savez(out, z=z, theta=theta, job=np.array([record["seed"], record["number"]]))
 
 
 def detect(path: str, out: str) -> None:
     """Measure the events of one job."""
-    with _open_arrays(path, {"z", "theta", "seed"}, "shower") as job:
-        rng = np.random.default_rng(job["seed"].tolist())
+    with _open_arrays(path, {"z", "theta", "job"}, "shower") as job:
+        seed, number = job["job"].tolist()
+        rng = open_stream(seed, "detector", number)
         np.savez(out, x=measure(job["z"], rng), z=job["z"], theta=job["theta"])
 
 

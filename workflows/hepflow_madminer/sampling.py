@@ -15,6 +15,7 @@ import numpy as np
 from hepflow_madminer.errors import InputError
 from hepflow_madminer.generation import Events, Setup
 from hepflow_madminer.latent import Array, joint_log_ratio, joint_score
+from hepflow_madminer.streams import open_stream
 
 RATIO_METHODS = ("alice", "alices")
 SCORE_METHODS = ("sally",)
@@ -43,7 +44,7 @@ def sample(
         folder: is made if it is not there.
     """
     for method in methods:
-        rng = np.random.default_rng([seed, METHODS.index(method)])
+        rng = open_stream(seed, "sample", METHODS.index(method))
         if method in SCORE_METHODS:
             arrays = _sample_score(setup, events, samples, rng)
         else:
