@@ -248,7 +248,7 @@ def test_a_measurement_outside_the_trained_range_is_refused(tmp_path, ratio, cap
 
 def test_the_recipe_runs_with_the_real_generator(hepflow, root: Path, project: Path):
     small = {"points": 20, "events": 1000, "experiments": 10, "experiment_events": 500,
-             "observed_events": 10_000, "shards": 2, "networks": 1}  # fmt: skip
+             "observed_events": 10_000, "shards": 2, "networks": 1, "steps": 100}  # fmt: skip
     recipe = root / "recipes" / "lfi" / "weak_mixing_angle.yaml"
     done = hepflow("run", str(recipe), *(f"{name}={value}" for name, value in small.items()))
     assert done.returncode == 0, done.stdout + done.stderr
