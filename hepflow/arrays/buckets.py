@@ -234,7 +234,7 @@ class BucketPost:
             self._bucket.fetch(self._key(batch, f"out/{element}"), home / "out.tar")
             try:
                 with tarfile.open(home / "out.tar") as archive:
-                    if hasattr(tarfile, "tar_filter"):  # Debian 12 has Python 3.11.2, which has none
+                    if hasattr(tarfile, "tar_filter"):  # not in Debian 12's Python 3.11.2
                         archive.extraction_filter = tarfile.tar_filter
                     archive.extractall(home)
             except tarfile.TarError as error:
