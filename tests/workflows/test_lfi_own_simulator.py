@@ -179,8 +179,6 @@ def test_five_lines_replace_the_simulator_by_a_program_in_c(write_recipe, tmp_pa
     assert page.count("data:image/png") >= 3
 
 
-@pytest.mark.needs("podman")
-@pytest.mark.slow
 def test_a_simulator_in_a_container_is_a_valid_step(write_recipe, tmp_path):
     write_recipe("container")
     assert "valid" in _hepflow(tmp_path, "validate", "own_simulator.yaml")

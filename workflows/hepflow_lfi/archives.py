@@ -165,12 +165,13 @@ def read_observation(path: AnyPath, number: int, data_dim: int) -> NDArray[np.fl
 def read_data(path: AnyPath) -> Floats32:
     """Return the data (n, data) that a simulator wrote: a table, or an archive with ``x``."""
     rows = _read_rows(Path(path), "x")
-    if rows.ndim != 2 or not rows.size or not np.isfinite(rows.astype(np.float32)).all():
+    largest = np.finfo(np.float32).max
+    if rows.ndim != 2 or not rows.size or not (np.abs(rows) <= largest).all():
         raise InputError(
             path,
             f"its {' x '.join(map(str, rows.shape))} numbers are no rows of finite data",
-            why="needed is a row of numbers for each simulation, none infinite or undefined",
-            fix="let the simulator write finite numbers",
+            why=f"needed is a row for each simulation, of numbers in single precision (to {largest:.2g})",
+            fix="let the simulator write finite numbers, in other units if need be",
         )
     return rows.astype(np.float32)
 

@@ -62,7 +62,12 @@ def _draw_ranks(ax: Axes, found: Calibration, index: int) -> None:
     ax.axhspan(low, high, color=BAND_COLOUR, linewidth=0)
     ax.axhline(count / bins, color="0.5", linewidth=0.8, linestyle=":")
     ax.hist(
-        found.levels[:, index], bins, (0, 1), color=INFERRED_COLOUR, histtype="step", linewidth=1.3
+        found.levels[:, index],
+        bins,
+        range=(0, 1),
+        color=INFERRED_COLOUR,
+        histtype="step",
+        linewidth=1.3,
     )
     ax.set(xlim=(0, 1), ylim=(0, None), xlabel="rank of the truth / draws")
     ax.set_title(f"{found.names[index]}: p = {found.uniformity[index]:.2g}", fontsize=9)
