@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hepflow.engine.gather import combine, coordinate, width_of
 from hepflow.engine.state import Scope, StepRun
 from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
-from hepflow.model.workflow import Binding, Expression, Step
+from hepflow.model.workflow import Binding, Expression, Scatter, Step
 
 
 class Binder:
@@ -55,6 +55,7 @@ class Binder:
             run.width = 1
             return
         arrays: dict[str, Sequence[Value]] = {}
+        unknown: list[str] = []
         for port in step.scatter:
             if port in streamed:
                 stream = streamed[port]
@@ -64,14 +65,24 @@ class Binder:
             if step.inputs[port].expression is not None:
                 value = self._computed(step, port, raw)
             if value is UNKNOWN:
-                run.counts.guessed += 1
-                value = [UNKNOWN]
+                unknown.append(port)
+                continue
             if not isinstance(value, (list, tuple, range)):
                 raise ValueError(f"scatter over '{port}' needs an array, gets {value!r:.80}")
             arrays[port] = value
+        if unknown:
+            length = self._guess(run, arrays)
+            arrays = {port: arrays.get(port, [UNKNOWN] * length) for port in step.scatter}
         run.arrays = arrays
         run.sizes = [len(arrays[port]) for port in step.scatter]
         run.width = width_of(run.sizes, step.method)
+
+    def _guess(self, run: StepRun, known: Mapping[str, Sequence[Value]]) -> int:
+        """How long an array is that is not known yet: as long as those it is paired with, else one."""
+        if run.step.method is Scatter.DOT and known:
+            return len(next(iter(known.values())))
+        run.counts.guessed += 1
+        return 1
 
     def bound(self, run: StepRun, index: int) -> Values:
         """The values of one invocation's ports.

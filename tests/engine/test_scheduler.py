@@ -506,4 +506,15 @@ def test_planning_goes_through_unknown_values() -> None:
     assert [scheduler.counts[name].waits_for for name in "abc"] == ["", "x", "x"]
 
 
+def test_an_unknown_array_is_planned_as_long_as_the_one_it_is_paired_with() -> None:
+    ports = {"x": Binding((Ref("a", "out"),)), "y": Binding(default=[1, 2, 3])}
+    pairs = Step("b", Compute("b"), ports, OUT, scatter=("x", "y"))
+    scheduler = Scheduler(flow(step("a"), pairs), {}, Policy(planning=True))
+    (ask,) = scheduler.handle((), 0)
+    scheduler.handle([Answered(ask.invocation, {"out": UNKNOWN})], 0)
+    assert not scheduler.failures
+    counts = scheduler.counts["b"]
+    assert (counts.width, counts.unknown, counts.guessed) == (3, 3, 0)
+
+
 settings.register_profile("thorough", max_examples=2000, deadline=None)
