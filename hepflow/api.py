@@ -72,13 +72,13 @@ __all__ = [
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
     "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "feed", "gc", "load",
     "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
-    "status", "tasks", "validate",
+    "status", "takes_runs", "tasks", "validate",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from hepflow.bundled import BundledRecipe, bundled_recipes, copy_recipe
     from hepflow.doctor import Check, SiteSummary, sites
-    from hepflow.exporting import Exported, export
+    from hepflow.exporting import Exported, export, takes_runs
     from hepflow.runner.feeding import Ended, FedRun
     from hepflow.runner.preview import PlannedStep, PlanReport
     from hepflow.store.gc import GcReport
@@ -91,7 +91,7 @@ Publisher: TypeAlias = Callable[[Values, Path], Mapping[str, Value]]
 _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
     "copy_recipe": "hepflow.bundled", "Check": "hepflow.doctor",
-    "Exported": "hepflow.exporting", "export": "hepflow.exporting",
+    "Exported": "hepflow.exporting", "export": "hepflow.exporting", "takes_runs": "hepflow.exporting",
     "SiteSummary": "hepflow.doctor", "sites": "hepflow.doctor",
     "SiteReport": "hepflow.surveying", "SiteValue": "hepflow.surveying", "site": "hepflow.surveying",
     "Ended": "hepflow.runner.feeding", "FedRun": "hepflow.runner.feeding",

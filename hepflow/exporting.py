@@ -38,6 +38,15 @@ class Exported:
     folder: Path | None
 
 
+def takes_runs(target: str) -> bool:
+    """Whether an exporter writes runs down, and not recipes.
+
+    Raises:
+        UnavailableError: there is no such exporter.
+    """
+    return isinstance(plugins.load(plugins.EXPORTERS, target)(), RunExporter)
+
+
 def export(
     workflow: Workflow,
     target: str,

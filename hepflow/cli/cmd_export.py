@@ -26,7 +26,7 @@ hepflow export 12 --to wfformat --out record        # run 12 as WfCommons record
 @takes_recipe_or_run
 @click.option(
     "--to", "language", required=True, metavar="LANGUAGE",
-    help="The language: cwl of a recipe; dagman or wfformat of a run.",
+    help="The language: cwl or reana of a recipe; dagman, snakemake or wfformat of a run.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
@@ -39,10 +39,12 @@ def command(
 ) -> int:
     """Write a recipe, or a run, in another workflow language, for other systems to run with the same outputs.
 
-    RECIPE may be the number of a run that has succeeded. What cannot be written faithfully is refused.
+    RECIPE may be the number of a run that has succeeded; for a language that is written from runs, a recipe stands
+    for its last one. What cannot be written faithfully is refused.
     """
-    if source.run:
-        return _export_run(source.run, language, out, project, machine)
+    if source.run or api.takes_runs(language):
+        run = source.run or _last_run(source, language, project)
+        return _export_run(run, language, out, project, machine)
     workflow = api.load(source.path, source.load)
     done = api.export(
         workflow,
@@ -70,6 +72,24 @@ def command(
         if done.missing:
             words.say(f"  still to be given in the job: {', '.join(done.missing)}")
     return 0
+
+
+def _last_run(source: Source, language: str, project: api.Project) -> int:
+    """The last run of a recipe that has succeeded.
+
+    Raises:
+        UsageError: there is none, or inputs were given, which a run has already.
+    """
+    what = f"'{language}' is written from a run"
+    if source.values or source.files:
+        fix = f"run it with them, then: hepflow export RUN --to {language} --out DIR"
+        raise api.UsageError.of("HF314", f"{what}, which has its inputs already", fix=fix)
+    path = str(source.path.absolute())
+    for run in api.runs(project):
+        if run.recipe == path and run.state is api.RunState.SUCCEEDED:
+            return run.id
+    why = f"no run of {source.path} has succeeded in this project"
+    raise api.UsageError.of("HF314", what, why=why, fix=f"hepflow run {source.path}")
 
 
 def _export_run(

@@ -124,6 +124,13 @@ def test_a_node_that_fails_fails_the_dag(
     assert "command exited with code 3: no disk" in (package / "logs" / "0.err").read_text()
 
 
+def test_a_recipe_stands_for_its_last_run_that_succeeded(finished: Path, hepflow: Run) -> None:
+    hepflow("run", "recipe.yaml", "n=4")
+    hepflow("run", "recipe.yaml", "--set", "steps.all.command=exit 3")
+    said = hepflow("export", "recipe.yaml", "--to", "dagman", "--out", "package")
+    assert said.stdout.startswith("run 2: exported to package/workflow.dag, ")
+
+
 def test_edges_are_where_files_go(finished: Path, hepflow: Run) -> None:
     hepflow("export", "1", "--to", "dagman", "--out", "package")
     dag = (finished / "package" / "workflow.dag").read_text()
@@ -138,9 +145,10 @@ def test_edges_are_where_files_go(finished: Path, hepflow: Run) -> None:
     [
         (["1", "--to", "dagman"], "name a new folder for them: --out DIR"),
         (["1", "--to", "cwl", "--out", "x"], "is written from a recipe, not from a run"),
+        (["other.yaml", "--to", "dagman", "--out", "x"], "no run of other.yaml has succeeded"),
         (
-            ["recipe.yaml", "--to", "dagman", "--out", "x"],
-            "is written from a run, not from a recipe",
+            ["recipe.yaml", "n=3", "--to", "dagman", "--out", "x"],
+            "is written from a run, which has its inputs already",
         ),
         (["7", "--to", "dagman", "--out", "x"], "there is no run 7"),
         (["1", "n=2", "--to", "dagman", "--out", "x"], "nothing can be given with it"),
@@ -152,6 +160,7 @@ def test_what_cannot_be_exported_is_told(
 ) -> None:
     if words[0] == "2":
         hepflow("run", "recipe.yaml", "--set", "steps.all.command=exit 3")
+    (finished / "other.yaml").write_text((finished / "recipe.yaml").read_text())
     said = hepflow("export", *words)
     assert said.returncode == 2, said.stderr
     assert complaint in said.stderr
