@@ -137,15 +137,10 @@ def gather(scope: Scope, binding: Binding) -> Value:
     sources, merge, pick, default, _expression = binding
     if len(sources) == 1 and merge is None and pick is None:
         step, port = sources[0]  # the usual link, without a list of one
-        if step:
-            value = scope.runs[scope.graph.position[step]].output(port)
-        else:
-            value = scope.inputs.get(port)
+        value = scope.output(step, port) if step else scope.inputs.get(port)
         return default if value is None else value
     values = [
-        scope.runs[scope.graph.position[ref.step]].output(ref.port)
-        if ref.step
-        else scope.inputs.get(ref.port)
+        scope.output(ref.step, ref.port) if ref.step else scope.inputs.get(ref.port)
         for ref in sources
     ]
     return combine(values, merge, pick, default)

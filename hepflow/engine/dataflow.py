@@ -195,28 +195,34 @@ class Dataflow:
         inputs = {
             port.name: _or_default(given.get(port.name), port.default) for port in workflow.inputs
         }
-        scope = Scope(workflow, graph, inputs, parent, above, prefix, label, self._numbered, base)
+        counted = [self._counts_of(label + step.name) for step in workflow.steps]
+        scope = Scope(
+            workflow, graph, inputs, parent, above, prefix, label, self._numbered, base, counted
+        )
         self._numbered += len(workflow.steps)
-        for step in workflow.steps:
-            name, index, _ = (label + step.name).partition("[")
-            counts = self.counts.get(name)
-            if counts is None:
-                counts = self.counts[name] = Counts(name, bool(index))
-            counts.unopened += 1
         for place, waiting in enumerate(scope.waiting):
             if not waiting:
                 self._to_open.append((scope, place))
         if not scope.unfinished:
             self._complete_scopes.append(scope)
 
+    def _counts_of(self, path: str) -> Counts:
+        """Where a step that is to be opened is counted."""
+        name, index, _ = path.partition("[")
+        counts = self.counts.get(name)
+        if counts is None:
+            counts = self.counts[name] = Counts(name, bool(index))
+        counts.unopened += 1
+        return counts
+
     def _settle(self) -> None:
         """Open every step and close every scope that became free to."""
         while self._to_open or self._complete_scopes:
             while self._to_open:
                 scope, place = self._to_open.popleft()
-                name = scope.label + scope.workflow.steps[place].name
-                counts = self.counts[name.partition("[")[0]]
-                run = scope.runs[place] = StepRun(scope, place, counts)
+                if self._planning and self._pass_over(scope, place):
+                    continue
+                run = scope.runs[place] = StepRun(scope, place)
                 self.runs[run.number] = run
                 try:
                     self._binder.bind(run)
@@ -238,17 +244,27 @@ class Dataflow:
             self._one_less(run.scope, consumer)
         if not run.width:
             self._complete(run)
-        elif self._planning and is_plain(run.step) and is_beyond(run, run.constant):
-            # Nobody will ask about it: most of a plan that begins with nothing ends here.
-            run.values = NOT_KNOWN
-            run.finished = 1
-            self._complete(run)
         elif run.streams:
             for index in range(run.width):
                 self._offer(run, index)
         else:
             run.fresh = range(run.width) if run.width > 1 else ONE_FRESH
             self._list(run)
+
+    def _pass_over(self, scope: Scope, place: int) -> bool:
+        """Planning: whether a step need not even be opened, for it is one invocation of what has not run
+        before it. Most of a plan that begins with nothing ends here."""
+        step = scope.workflow.steps[place]
+        port = scope.beyond_at(step) if is_plain(step) else ""
+        if not port:
+            return False
+        counts = scope.counts[place]
+        counts.unopened -= 1
+        counts.width += 1
+        counts.note_unknown(port)
+        scope.beyond[place] = True
+        self._pass_on(scope, place)
+        return True
 
     def _close(self, scope: Scope) -> None:
         """Hand the outputs of a finished scope to the slot it stands in for."""
@@ -302,6 +318,7 @@ class Dataflow:
                 run.slots(port)[index] = outputs.get(port)
         else:
             run.values = outputs
+            run.scope.beyond[run.place] = outputs is NOT_KNOWN
         run.finished += 1
         self._let_go(run)
         for consumer, port in run.followers:
@@ -326,18 +343,23 @@ class Dataflow:
             self._make_ready(run, index)
 
     def _complete(self, run: StepRun) -> None:
-        scope, place, graph = run.scope, run.place, run.scope.graph
-        for consumer in graph.whole_consumers.of(place):
-            self._one_less(scope, consumer)
         run.constant = NOTHING
         run.arrays = NO_ARRAYS
         if not run.users:
             self._forget(run)
-        # What nobody will read any more is let go: a long run must not grow with its history.
-        for producer in graph.whole.of(place):
-            self._one_user_less(scope.runs[producer])
         for stream in run.streams:
-            self._one_user_less(scope.runs[stream.producer])
+            self._one_user_less(run.scope.runs[stream.producer])
+        self._pass_on(run.scope, run.place)
+
+    def _pass_on(self, scope: Scope, place: int) -> None:
+        """A step is complete, for those that wait for it and those it took values from."""
+        for consumer in scope.graph.whole_consumers.of(place):
+            self._one_less(scope, consumer)
+        # What nobody will read any more is let go: a long run must not grow with its history.
+        for producer in scope.graph.whole.of(place):
+            run = scope.runs.get(producer)
+            if run is not None:
+                self._one_user_less(run)
         scope.unfinished -= 1
         if not scope.unfinished:
             self._complete_scopes.append(scope)
@@ -386,13 +408,7 @@ def is_beyond(run: Opened, inputs: Values) -> bool:
     waits = [port for port, value in inputs.items() if value is UNKNOWN or is_unknown(value)]
     if not waits:
         return False
-    counts = run.counts
-    port = min(waits, key=len) if len(waits) > 1 else waits[0]
-    if not counts.unknown:
-        counts.waits_for = port
-    elif counts.waits_for != port:
-        counts.waits_for = ""
-    counts.unknown += 1
+    run.counts.note_unknown(min(waits, key=len) if len(waits) > 1 else waits[0])
     return True
 
 

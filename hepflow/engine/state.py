@@ -14,7 +14,7 @@ from typing import Final
 from hepflow.engine.gather import coordinate, nested
 from hepflow.engine.graph import Graph, Stream, gathers_flat
 from hepflow.model.events import Invocation
-from hepflow.model.values import UNKNOWN, Value, Values
+from hepflow.model.values import UNKNOWN, Value, Values, is_unknown
 from hepflow.model.workflow import Expression, Loop, Step, Workflow
 
 UNOPENED: Final = -1
@@ -70,6 +70,14 @@ class Counts:
             return -1
         return self.width + self.unopened
 
+    def note_unknown(self, port: str) -> None:
+        """Planning: an invocation waits for what will come in at a port."""
+        if not self.unknown:
+            self.waits_for = port
+        elif self.waits_for != port:
+            self.waits_for = ""
+        self.unknown += 1
+
 
 class Round:
     """A loop's state at one invocation: the coming round's number and inputs, and what was kept."""
@@ -117,11 +125,12 @@ class Scope:
         above: the instance that it is part of.
         prefix: of the paths of its steps' invocations. label: the same without indices.
         first, level: what the number and the level of its first step begin with.
+        counts: where each step is counted.
     """
 
     __slots__ = (
-        "abandoned", "above", "first", "graph", "inputs", "label", "level", "parent", "prefix", "runs",
-        "unfinished", "waiting", "workflow",
+        "abandoned", "above", "beyond", "counts", "first", "graph", "inputs", "label", "level", "parent",
+        "prefix", "runs", "unfinished", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(
@@ -135,6 +144,7 @@ class Scope:
         label: str,
         first: int,
         level: int,
+        counts: Sequence[Counts],
     ) -> None:
         self.workflow = workflow
         self.graph = graph
@@ -146,9 +156,12 @@ class Scope:
         self.label = label
         self.first = first
         self.level = level
+        self.counts = counts
         # By position: how many producers each step still waits for, and those that are open.
         self.waiting = graph.waiting[:]
         self.runs: dict[int, StepRun] = {}
+        # Planning: whether it is complete and nothing is known of its outputs.
+        self.beyond = bytearray(len(workflow.steps))
         self.unfinished = len(workflow.steps)
 
     @property
@@ -158,6 +171,25 @@ class Scope:
         while scope is not None and not scope.abandoned:
             scope = scope.above
         return scope is not None
+
+    def output(self, step: str, port: str) -> Value:
+        """The gathered value of an output port of a complete step."""
+        place = self.graph.position[step]
+        return UNKNOWN if self.beyond[place] else self.runs[place].output(port)
+
+    def beyond_at(self, step: Step) -> str:
+        """The port of a step, the shortest of them, at which a plain link brings what is not known; none
+        where there is no such, or where only the values can tell."""
+        found = ""
+        position, beyond = self.graph.position, self.beyond
+        for port, (sources, merge, pick, _default, expression) in step.inputs.items():
+            if len(sources) > 1 or merge or pick or expression is not None:
+                return ""
+            for owner, output in sources:
+                lacks = beyond[position[owner]] if owner else is_unknown(self.inputs.get(output))
+                if lacks and (not found or len(port) < len(found)):
+                    found = port
+        return found
 
 
 class StepRun:
@@ -183,7 +215,7 @@ class StepRun:
     streams: Sequence[Stream] = ()
     followers: Sequence[tuple[int, str]] = ()
 
-    def __init__(self, scope: Scope, place: int, counts: Counts) -> None:
+    def __init__(self, scope: Scope, place: int) -> None:
         graph = scope.graph
         self.scope = scope
         self.place = place
@@ -191,7 +223,7 @@ class StepRun:
         self.step = scope.workflow.steps[place]
         self.level = scope.level + graph.levels[place]
         self.users = graph.users[place]
-        self.counts = counts
+        self.counts = scope.counts[place]
         if self.step.scatter:
             self.streams = graph.streams.get(place, ())
             self.followers = graph.stream_consumers.get(place, ())

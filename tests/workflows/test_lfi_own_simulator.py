@@ -67,7 +67,7 @@ def test_data_come_back_beside_their_parameters(proposal, tmp_path):
         ("1,2\n3\n", r"data\.csv:2: has 1 numbers, the line before 2"),
         ("1,2\n3,nan\n", r"data\.csv:2: 'nan' is no finite number"),
         ("mean,sd\n1,2\nbroken,2\n", r"data\.csv:3: 'broken' is no finite number"),
-        ("mean,sd\n", r"data\.csv: is empty"),
+        ("mean,sd\n", r"data\.csv: holds no row of numbers"),
         ("1,2\n3,4\n", r"data\.csv: holds 2 rows, needed are 23"),
         ("1e300\n", r"no rows of finite data"),
     ],

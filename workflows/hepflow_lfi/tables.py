@@ -47,7 +47,7 @@ def read_table(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(path, "is no table of numbers", why=str(error), fix=_FIX) from None
     if not rows:
-        raise InputError(path, "is empty", fix=_FIX)
+        raise InputError(path, "holds no row of numbers", fix=_FIX)
     return np.array(rows)
 
 
