@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.measure import Cost, must_run
@@ -31,12 +32,17 @@ if __name__ == "__main__":
 
 def spawn_floor_ms(argv: tuple[str, ...], tasks: int, folder: Path) -> float:
     """Milliseconds a task for a bare loop over ``posix_spawn`` with two in flight."""
+    return spawn_loop_s([argv] * tasks, folder) / tasks * 1000
+
+
+def spawn_loop_s(commands: Sequence[tuple[str, ...]], folder: Path) -> float:
+    """Seconds that a bare loop over ``posix_spawn`` takes for commands, two of them in flight."""
     here = Path.cwd()
     os.chdir(folder)
     try:
         started = time.perf_counter()
         running = 0
-        for _ in range(tasks):
+        for argv in commands:
             if running == IN_FLIGHT:
                 os.wait()
                 running -= 1
@@ -44,7 +50,7 @@ def spawn_floor_ms(argv: tuple[str, ...], tasks: int, folder: Path) -> float:
             running += 1
         for _ in range(running):
             os.wait()
-        return (time.perf_counter() - started) / tasks * 1000
+        return time.perf_counter() - started
     finally:
         os.chdir(here)
 
