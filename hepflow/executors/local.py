@@ -19,6 +19,7 @@ import shutil
 import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,7 @@ from hepflow.capsule.report import (
     oom_kills,
     signal_name,
 )
+from hepflow.executors.checkpoints import MADE_WAY, keep, restored
 from hepflow.executors.crew import Crew, Lane
 from hepflow.executors.dispatch import Dispatcher, host_of
 from hepflow.executors.journal import clear_journals, read_journal, wait_for_writers
@@ -104,6 +106,8 @@ class LocalExecutor:
         """Take attempts: refuse those this machine can never run, start or queue the others."""
         refused: list[ExecutorEvent] = []
         for attempt in attempts:
+            if attempt.checkpoint:
+                attempt = restored(attempt)
             why = self._desk.ledger.refusal(attempt)
             if why:
                 refused.append(Rejected(attempt.id, why))
@@ -218,8 +222,14 @@ class LocalExecutor:
                 lane = self._desk.live.pop(message[1], None)
                 if lane is None:
                     continue
-                del lane.flight[message[1]]
-                events.append(finished(message, self._where))
+                _, _, attempt = lane.flight.pop(message[1])
+                event = finished(message, self._where)
+                if lane.verdict is not None and not event.outcome.succeeded:
+                    event = _as_told(event, lane.verdict)
+                    _kill(worker)  # it went on, and nobody knows with what
+                if attempt.checkpoint and event.outcome.reason in MADE_WAY:
+                    keep(attempt)
+                events.append(event)
                 spent.setdefault(lane, []).append(message[3][1])
                 if unwanted:
                     unwanted.discard(message[1])
@@ -363,6 +373,8 @@ class LocalExecutor:
         message = f"the Python worker ended while it ran {function} ({_end(code)})"
         if lane.verdict is not None and lane.verdict[0] == attempt.id:
             _name, reason, message = lane.verdict
+            if attempt.checkpoint and reason in MADE_WAY:
+                keep(attempt)
         elif code in (-signal.SIGKILL, -signal.SIGTERM):
             asked = attempt.task.resources.memory_mib
             killed = memory_verdict(peak, asked, self._kills_before)
@@ -394,6 +406,14 @@ def _needs_look(lane: Lane) -> bool:
 
 def _may_have_started(attempt: Attempt) -> bool:
     return not attempt.folder or os.path.exists(attempt.folder)
+
+
+def _as_told(event: Finished, verdict: tuple[str, Reason, str]) -> Finished:
+    """A call that ended by itself when we told its worker to end: it failed for our reason."""
+    name, reason, message = verdict
+    if event.attempt != name:
+        return event
+    return Finished(name, replace(event.outcome, reason=reason, message=message))
 
 
 def _kill(worker: Worker) -> None:

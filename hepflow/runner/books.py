@@ -54,10 +54,12 @@ def _place(match: re.Match[str]) -> str:
 
 
 def needs_folder(task: Task) -> bool:
-    """Whether a task must have a folder of its own: all commands, and functions that leave files."""
+    """Whether a task must have a folder of its own: all commands, and functions that leave or find files."""
     if not isinstance(task.command, Call):
         return True
-    return bool(task.texts or task.stage) or any(output.path for output in task.outputs)
+    return bool(task.texts or task.stage or task.checkpoint) or any(
+        output.path for output in task.outputs
+    )
 
 
 def command_text(task: Task) -> str:

@@ -79,3 +79,19 @@ def variable(name: str) -> str | None:
 
 def where() -> str:
     return str(Path.cwd())
+
+
+def keeps() -> str:
+    """Begin, or go on from the file ``at``, which is written when there is no more time."""
+    if os.path.exists("at"):
+        with open("at", encoding="utf-8") as file:
+            return file.read()
+
+    def save(number: int, _frame: object) -> None:
+        with open("at", "w", encoding="utf-8") as file:
+            file.write("half")
+        sys.exit(number)
+
+    signal.signal(signal.SIGTERM, save)
+    time.sleep(60)
+    return "whole"

@@ -143,6 +143,24 @@ def test_a_time_limit_ends_the_whole_group(bench: Bench) -> None:
     assert time.monotonic() - began < 10
 
 
+def test_what_ran_out_of_time_goes_on_from_what_it_kept(bench: Bench) -> None:
+    text = (
+        "if test -f at/n; then cat at/n > o; exit; fi; mkdir at; trap 'echo 42 > at/n; exit 0' TERM;"
+        " sleep 60 & wait"
+    )
+    task = shell(
+        text, Output("o", "o"), resources=Resources(walltime_s=0.5), checkpoint=("at", "no")
+    )
+    kept = str(bench.folder / "kept")
+    first, second = (a._replace(checkpoint=kept) for a in bench.attempts(task, task))
+    run_all(bench.executor, bench.loop, [first])
+    assert bench.loop.outcome(first.id).reason is Reason.TIMEOUT
+    run_all(bench.executor, bench.loop, [second])
+    outcome = bench.loop.outcome(second.id)
+    assert outcome.succeeded, outcome
+    assert (Path(second.folder) / "o").read_text() == "42\n"
+
+
 def test_words_reach_the_program_as_they_are(bench: Bench) -> None:
     words = ("a b", "", "'", '"', "$HOME", "*", "\\", "ü€𝄞", "-n", "line\nbreak", "\udc80")
     text = "import sys; open('words', 'w').write(ascii(sys.argv[1:]))"

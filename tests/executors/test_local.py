@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def call(
 def launchers(executor: LocalExecutor) -> list[int]:
     workers = executor._crew.workers.values()
     return [worker.pid for worker in workers if not worker.is_python]
+
+
+def kept_call(tmp_path: Path, name: str, **arguments: object) -> Attempt:
+    """A call that keeps the file ``at`` when it must make way."""
+    made = call(name, "keeps", Resources(walltime_s=0.3), **arguments)
+    task = replace(made.task, checkpoint=("at",))
+    return made._replace(
+        task=task, folder=str(tmp_path / "tasks" / name), checkpoint=str(tmp_path / "kept")
+    )
 
 
 def text_of(loop: Loop, name: str) -> str:
@@ -359,3 +369,31 @@ def test_tasks_of_one_second_run_in_the_time_they_need(
     began = time.monotonic()
     run_all(local, loop, [command(tmp_path, f"n{n}", "sleep 0.2") for n in range(4)])
     assert 0.39 < time.monotonic() - began < 1.0
+
+
+def test_a_call_goes_on_from_what_it_kept(local: LocalExecutor, loop: Loop, tmp_path: Path) -> None:
+    run_all(local, loop, [kept_call(tmp_path, "fit#1")])
+    assert loop.outcome("fit#1").reason is Reason.TIMEOUT
+    run_all(local, loop, [kept_call(tmp_path, "fit#2")])
+    assert loop.outcome("fit#2").outputs["value"] == "half"
+
+
+def test_a_command_that_was_cancelled_goes_on_from_what_it_kept(
+    local: LocalExecutor, loop: Loop, tmp_path: Path
+) -> None:
+    text = (
+        "if test -f at; then cat at; exit; fi; trap 'echo half > at; exit 1' TERM; sleep 60 & wait"
+    )
+    first, second = (
+        command(tmp_path, name, text, checkpoint=("at",))._replace(
+            checkpoint=str(tmp_path / "kept")
+        )
+        for name in ("fit#1", "fit#2")
+    )
+    local.submit([first])
+    loop.until(lambda: first.id in loop.started)
+    local.cancel([first.id])
+    loop.finish([first.id])
+    assert loop.outcome(first.id).reason is Reason.CANCELLED
+    run_all(local, loop, [second])
+    assert loop.outcome(second.id).stdout == "half\n"
