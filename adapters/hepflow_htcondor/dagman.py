@@ -1,7 +1,7 @@
 """`hepflow export RUN --to dagman`: a run as a DAG that `condor_submit_dag` runs again, without hepflow.
 
     workflow.dag   a node for each task, by what it was called; edges where one reads what another leaves
-    task.sub       the submit description of all nodes
+    task.sub       the submit description of nodes; image.sub: of those that run in a container image
     task.sh        what each runs: the capsule, with the order of its number
     orders/N.json  those orders
     in/            files that come from outside, each once
@@ -20,15 +20,17 @@ from typing import Final
 
 from hepflow.model.protocols import Done
 from hepflow.model.values import Values
+from hepflow.wire.containers import image_uri
 from hepflow.wire.packing import OUTPUTS, Package
 from hepflow.wire.travel import HERE
 from hepflow_htcondor.description import plain
 
 DAG, DESCRIPTION, SCRIPT = "workflow.dag", "task.sub", "task.sh"
+IN_IMAGE: Final = "image.sub"
 
 TASK_SUB: Final = """\
-# One node of a run of hepflow. Add what your pool asks for: accounting, requirements, a container.
-universe = vanilla
+# One node of a run of hepflow. Add what your pool asks for: accounting, requirements.
+{universe}
 executable = task.sh
 arguments = $(number)
 should_transfer_files = YES
@@ -86,11 +88,19 @@ class DagmanExporter:
                 edges.append(f"PARENT {above} CHILD t{number}")
         lines = [f"# {name}: {len(tasks)} tasks, by hepflow", *nodes, *edges]
         (folder / DAG).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / DESCRIPTION).write_text(TASK_SUB, encoding="utf-8")
+        written = [DAG, DESCRIPTION, SCRIPT, OUTPUTS]
+        plain_nodes = TASK_SUB.replace("{universe}", "universe = vanilla")
+        (folder / DESCRIPTION).write_text(plain_nodes, encoding="utf-8")
+        if any(done.task.container for done in tasks):
+            in_image = "universe = container\ncontainer_image = $(image)"
+            (folder / IN_IMAGE).write_text(
+                TASK_SUB.replace("{universe}", in_image), encoding="utf-8"
+            )
+            written.append(IN_IMAGE)
         script = folder / SCRIPT
         script.write_text(TASK_SH.replace("{word}", HERE), encoding="utf-8")
         script.chmod(0o755)
-        return [DAG, DESCRIPTION, SCRIPT, OUTPUTS]
+        return written
 
 
 def _node(number: int, done: Done, needs: Sequence[str]) -> str:
@@ -106,5 +116,8 @@ def _node(number: int, done: Done, needs: Sequence[str]) -> str:
         "gpus": str(asked.gpus),
         "brings": "".join(f", {path}" for path in brings),
     }
+    container, description = done.task.container, DESCRIPTION
+    if container is not None:
+        said["image"], description = image_uri(container.image), IN_IMAGE
     words = " ".join(f'{name}="{value}"' for name, value in said.items())
-    return f"JOB t{number} {DESCRIPTION}\nVARS t{number} {words}"
+    return f"JOB t{number} {description}\nVARS t{number} {words}"

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from hepflow.model.site import Queue, Runtime, Site, Staging, number, text
 from hepflow.model.task import Attempt, Resources
+from hepflow.wire.containers import image_uri
 
 VACATE_S: Final = 10
 """Seconds beyond a task's own grace in which the capsule writes its result."""
@@ -145,9 +146,7 @@ def image_of(site: Site, attempt: Attempt) -> str:
     container = attempt.task.container
     if container is None or site.container.runtime is not Runtime.NATIVE:
         return ""
-    image = site.container.spell(container.image)
-    is_file = "://" in image or image.startswith(("/", "./")) or image.endswith(".sif")
-    return image if is_file else f"docker://{image}"
+    return image_uri(site.container.spell(container.image))
 
 
 JOB: Final = """\

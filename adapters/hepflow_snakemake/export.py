@@ -20,6 +20,7 @@ from typing import Final
 from hepflow.model.protocols import Done
 from hepflow.model.task import Resources
 from hepflow.model.values import Values
+from hepflow.wire.containers import image_uri
 from hepflow.wire.packing import CAPSULE, ORDERS, OUTPUTS, Package
 from hepflow.wire.travel import HERE
 
@@ -78,6 +79,7 @@ def _rule(number: int, done: Done, needs: Sequence[str]) -> str:
             f'        "logs/{number}.log",',
             f"    threads: {max(1, math.ceil(asked.cpus))}",
             *_resources(asked),
+            *_image(done),
             f"    message: {_plain(done.name)!r}",
             "    shell:",
             f'        "sh {SCRIPT} {number} > {{log}} 2>&1"',
@@ -96,6 +98,14 @@ def _resources(asked: Resources) -> list[str]:
     }
     lines = [f"        {name}={value}," for name, value in said.items() if value]
     return ["    resources:", *lines] if lines else []
+
+
+def _image(done: Done) -> list[str]:
+    """The image that a task runs in, as ``snakemake --sdm apptainer`` takes it."""
+    container = done.task.container
+    if container is None:
+        return []
+    return ["    container:", f"        {image_uri(container.image)!r}"]
 
 
 def _plain(name: str) -> str:

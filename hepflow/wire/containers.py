@@ -110,6 +110,12 @@ def find_runtime(env: Mapping[str, str]) -> Runtime:
 # --- images ---------------------------------------------------------------------------------------
 
 
+def image_uri(image: str) -> str:
+    """An image as others than its runtimes want it: a file, or with the scheme of where it comes from."""
+    is_file = "://" in image or image.startswith(("/", "./")) or image.endswith(".sif")
+    return image if is_file else f"docker://{image}"
+
+
 def image_file(runtime: Runtime, image: str) -> str:
     """The file an image is in, for runtimes that run files."""
     if not runtime.images:  # it takes what a site calls an image

@@ -35,12 +35,11 @@ class Package:
 
     Args:
         folder: an empty one. brought: the folder in it for files that come from outside.
-        target: the name of that system.
+        target: the name of that system, which is to start the images that tasks run in.
     """
 
     def __init__(self, folder: Path, target: str, brought: str = "") -> None:
         self._folder = folder
-        self._target = target
         self._orders = Orders(Site(target, executor=""), "python3")
         self._luggage = Luggage(partial(lay_out, folder / brought))
         self._made: dict[str, str] = {}
@@ -64,10 +63,6 @@ class Package:
     def _order(self, number: int, done: Done) -> list[str]:
         """Write the order of one task; returns the folders that it needs."""
         task = done.task
-        if task.container is not None:
-            raise ValueError(
-                f"{done.name} runs in an image ({task.container.image}), which the export to {self._target} does not write yet"
-            )
         for file in _named(task):
             place = self._place_made(file.location)
             if place:

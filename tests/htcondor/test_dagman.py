@@ -8,41 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hepflow.model.protocols import Done
+from hepflow.model.task import Container, Output, Shell, Task
+from hepflow_htcondor.dagman import DagmanExporter
+from tests import masses
+from tests.masses import Run
 from tests.services.condor import CondorStandIn
 from tests.services.daemons import wait_until
 from tests.services.fixtures import wanted
 
 htcondor2 = wanted("htcondor2")
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-RECIPE = """\
-hepflow: v1
-name: masses
-inputs: {data: {type: File, default: given/data.txt}, n: 3, stop: 0}
-steps:
-  cut:
-    scatter: {i: "{{ range(inputs.n) }}"}
-    inputs: {data: inputs.data, n: inputs.n}
-    command: "mkdir deep; sed s/x/{{ i }}/ {{ inputs.data }} > {{ outputs.part }}"
-    outputs: {part: "deep/part.txt"}
-  count:
-    scatter: {part: cut.part}
-    python: counting:lines
-    outputs: {lines: {}}
-  all:
-    inputs: {parts: cut.part, lines: count.lines}
-    command: "cat {{ inputs.parts }} > {{ outputs.out }}; echo {{ inputs.lines }} >> {{ outputs.out }}"
-    outputs: {out: all.txt}
-outputs: {all: all.out}
-"""
 NODE = re.compile(r"^JOB (\S+) (\S+)$", re.MULTILINE)
 VARIABLES = re.compile(r"^VARS (\S+) (.*)$", re.MULTILINE)
 EDGE = re.compile(r"^PARENT (.+) CHILD (.+)$", re.MULTILINE)
@@ -51,15 +33,7 @@ EDGE = re.compile(r"^PARENT (.+) CHILD (.+)$", re.MULTILINE)
 @pytest.fixture
 def finished(project: Path, hepflow: Run) -> Path:
     """A project in which a run has succeeded."""
-    (project / "given").mkdir()
-    (project / "given" / "data.txt").write_text("a x\nb x\n")
-    (project / "recipe.yaml").write_text(RECIPE)
-    (project / "counting.py").write_text(
-        "def lines(part):\n    return len(open(part).readlines())\n"
-    )
-    done = hepflow("run", "recipe.yaml")
-    assert done.returncode == 0, done.stderr
-    return project
+    return masses.run(masses.write(project), hepflow)
 
 
 def nodes_of(dag: str) -> dict[str, dict[str, str]]:
@@ -102,15 +76,10 @@ def test_the_nodes_give_what_the_run_gave(
     exported = hepflow("export", "1", "--to", "dagman", "--out", "package")
     assert exported.returncode == 0, exported.stderr
     assert exported.stdout.startswith("run 1: exported to package/workflow.dag, ")
-    package = tmp_path_factory.mktemp("elsewhere") / "package"
-    shutil.move(finished / "package", package)
-    expected = (finished / "results" / "masses" / "all.txt").read_text()
-    for name in (".hepflow", "given", "counting.py", "results"):
-        path = finished / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    package = masses.take_away(finished, tmp_path_factory.mktemp("elsewhere"))
     assert run_nodes(condor_stand_in, package) == [0] * 7
     place = json.loads((package / "outputs.json").read_text())["all"]["location"]
-    assert (package / place).read_text() == expected == "a 0\nb 0\na 1\nb 1\na 2\nb 2\n2 2 2\n"
+    assert (package / place).read_text() == masses.RESULT
 
 
 def test_a_node_that_fails_fails_the_dag(
@@ -164,3 +133,19 @@ def test_what_cannot_be_exported_is_told(
     said = hepflow("export", *words)
     assert said.returncode == 2, said.stderr
     assert complaint in said.stderr
+
+
+def test_a_task_in_an_image_is_a_node_that_htcondor_runs_in_it(tmp_path: Path) -> None:
+    boxed = Task(Shell("echo 1 > o"), (Output("o", "o"),), container=Container("lab/img:1"))
+    tasks = [Done("fit", boxed, {}), Done("plot", replace(boxed, container=None), {})]
+    written = DagmanExporter().export_run("x", tasks, {}, tmp_path)
+    assert "image.sub" in written
+    dag = (tmp_path / "workflow.dag").read_text()
+    assert [description for _, description in NODE.findall(dag)] == ["image.sub", "task.sub"]
+    fit = next(iter(nodes_of(dag).values()))
+    assert fit["image"] == "docker://lab/img:1"
+    for name, universe in (("image.sub", "container"), ("task.sub", "vanilla")):
+        said = htcondor2.Submit((tmp_path / name).read_text())
+        assert said["universe"] == universe
+        assert ("container_image" in said) == (universe == "container")
+    assert '"container"' not in (tmp_path / "orders" / "0.json").read_text()

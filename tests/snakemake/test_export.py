@@ -4,61 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hepflow.model.protocols import Done
+from hepflow.model.task import Container, Output, Shell, Task
+from hepflow_snakemake.export import SnakemakeExporter
+from tests import masses
+from tests.masses import Run
+
 pytest.importorskip("snakemake", reason="pip install 'hepflow[snakemake]'")
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-RECIPE = """\
-hepflow: v1
-name: masses
-inputs: {data: {type: File, default: given/data.txt}, n: 2}
-steps:
-  cut:
-    scatter: {i: "{{ range(inputs.n) }}"}
-    inputs: {data: inputs.data, n: inputs.n}
-    command: "mkdir deep; sed s/x/{{ i }}/ {{ inputs.data }} > {{ outputs.part }}"
-    outputs: {part: "deep/part.txt"}
-    resources: {memory: 100 MiB, walltime: 90 s}
-  count:
-    scatter: {part: cut.part}
-    python: counting:lines
-    outputs: {lines: {}}
-  all:
-    inputs: {parts: cut.part, lines: count.lines}
-    command: "cat {{ inputs.parts }} > {{ outputs.out }}; echo {{ inputs.lines }} >> {{ outputs.out }}"
-    outputs: {out: all.txt}
-outputs: {all: all.out}
-"""
 
 
 @pytest.fixture
 def package(project: Path, hepflow: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of a run that has succeeded, far from where it ran."""
-    (project / "given").mkdir()
-    (project / "given" / "data.txt").write_text("a x\nb x\n")
-    (project / "recipe.yaml").write_text(RECIPE)
-    (project / "counting.py").write_text(
-        "def lines(part):\n    return len(open(part).readlines())\n"
-    )
-    done = hepflow("run", "recipe.yaml")
-    assert done.returncode == 0, done.stderr
+    masses.run(masses.write(project), hepflow)
     exported = hepflow("export", "1", "--to", "snakemake", "--out", "package")
     assert exported.returncode == 0, exported.stderr
     assert exported.stdout.startswith("run 1: exported to package/Snakefile, ")
-    package = tmp_path_factory.mktemp("elsewhere") / "package"
-    shutil.move(project / "package", package)
-    for name in (".hepflow", "given", "counting.py", "results"):
-        path = project / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return package
+    return masses.take_away(project, tmp_path_factory.mktemp("elsewhere"))
 
 
 def snakemake(package: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -73,7 +42,7 @@ def test_snakemake_gives_what_the_run_gave(package: Path) -> None:
     done = snakemake(package, "--cores", "2")
     assert done.returncode == 0, done.stderr
     place = json.loads((package / "outputs.json").read_text())["all"]["location"]
-    assert (package / place).read_text() == "a 0\nb 0\na 1\nb 1\n2 2\n"
+    assert (package / place).read_text() == masses.RESULT
     text = (package / "Snakefile").read_text()
     assert "mem_mib=100," in text
     assert "runtime=2," in text
@@ -85,3 +54,16 @@ def test_a_task_that_fails_fails_its_rule(package: Path) -> None:
     order.write_text(order.read_text().replace("mkdir deep", "echo 'no disk' >&2; exit 3"))
     assert snakemake(package, "--cores", "1").returncode != 0
     assert "command exited with code 3: no disk" in (package / "logs" / "0.log").read_text()
+
+
+def test_a_task_in_an_image_is_a_rule_in_it(tmp_path: Path) -> None:
+    boxed = Task(Shell("echo 1 > o"), (Output("o", "o"),), container=Container("lab/img:1"))
+    tasks = [Done("fit", boxed, {}), Done("plot", replace(boxed, container=None), {})]
+    SnakemakeExporter().export_run("x", tasks, {}, tmp_path)
+    text = (tmp_path / "Snakefile").read_text()
+    assert text.count("container:") == 1
+    assert "'docker://lab/img:1'" in text
+    # What does not ask for containers runs the same on the machine itself.
+    done = snakemake(tmp_path, "--cores", "1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o0" / "o").read_text() == "1\n"
