@@ -116,8 +116,9 @@ environment() {
 install_extras() {
     say "installing hepflow[$1] (minutes the first time, then kept)"
     pip="$VENV/bin/python -m pip --disable-pip-version-check"
-    # Without build isolation, so that the build backend too has the lock's version.
-    $pip install -qq -c "$LOCK" hatchling editables &&
+    # Without build isolation, so that the build backends too have the lock's versions: hepflow's own, and
+    # setuptools for what comes as source only, as the one that venv brings may want wheel beside it.
+    $pip install -qq -c "$LOCK" --upgrade hatchling editables setuptools &&
         $pip install -qq -c "$LOCK" --no-build-isolation -e ".[$1]" ||
         fail "the installation failed; see above"
     : >"$2"
