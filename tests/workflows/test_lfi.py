@@ -20,10 +20,10 @@ from hepflow_lfi import closed_form, simulators  # noqa: E402
 from hepflow_lfi.archives import read_reference, read_simulations  # noqa: E402
 from hepflow_lfi.cli import main  # noqa: E402
 from hepflow_lfi.cpus import count_cpus, one_thread_each  # noqa: E402
-from hepflow_lfi.errors import InputError, LfiError, UsageError  # noqa: E402
 from hepflow_lfi.published import find_published  # noqa: E402
 from hepflow_lfi.simulate import draw, seed_generator  # noqa: E402
 from hepflow_lfi.tasks import TASKS, find_task  # noqa: E402
+from hepflow_verbs import Complaint, InputError, UsageError  # noqa: E402
 
 
 @pytest.fixture
@@ -492,7 +492,7 @@ def test_more_samples_than_the_reference_has_are_drawn_where_that_is_exact(torch
     exact = select_reference(reference, linear, 2, 6000)
     assert exact.shape == (6000, 10)
     assert exact.mean(axis=0) == pytest.approx(reference.observations[1] / 2, abs=0.02)
-    with pytest.raises(LfiError, match="10001 asked, the reference has 10000"):
+    with pytest.raises(Complaint, match="10001 asked, the reference has 10000"):
         select_reference(read_reference(DATA / "slcp.npz", slcp, 8), slcp, 1, 10_001)
 
 

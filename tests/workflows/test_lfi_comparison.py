@@ -11,8 +11,8 @@ pytest.importorskip("numpy")
 
 from hepflow_lfi.cli import main
 from hepflow_lfi.comparison import COLUMNS, gather_rows, read_cells
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.report import FORMAT
+from hepflow_verbs import InputError
 
 
 @pytest.fixture

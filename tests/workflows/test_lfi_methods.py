@@ -15,7 +15,6 @@ pytest.importorskip("sbi")
 from hepflow_lfi import losses  # noqa: E402
 from hepflow_lfi.archives import Simulations, read_observation, read_simulations  # noqa: E402
 from hepflow_lfi.cli import main  # noqa: E402
-from hepflow_lfi.errors import LfiError, UsageError  # noqa: E402
 from hepflow_lfi.methods import METHODS, find_method, make_loss_for_rounds  # noqa: E402
 from hepflow_lfi.networks import Network, build_classifier, build_posterior_flow  # noqa: E402
 from hepflow_lfi.posteriors import Posterior, sample_posterior  # noqa: E402
@@ -25,6 +24,7 @@ from hepflow_lfi.simulate import draw, simulate_part  # noqa: E402
 from hepflow_lfi.tasks import TASKS  # noqa: E402
 from hepflow_lfi.tempering import sample_tempered  # noqa: E402
 from hepflow_lfi.training import TrainingPlan, train_network  # noqa: E402
+from hepflow_verbs import Complaint, UsageError  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +177,7 @@ def test_draws_are_a_table_with_a_column_for_each_parameter(posterior_file, tmp_
 def test_an_observation_that_does_not_fit_is_refused(tmp_path, content, number, message):
     path = tmp_path / "data.csv"
     path.write_text(content)
-    with pytest.raises(LfiError, match=message):
+    with pytest.raises(Complaint, match=message):
         read_observation(path, number, data_dim=10)
 
 

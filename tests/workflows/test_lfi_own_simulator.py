@@ -14,11 +14,11 @@ np = pytest.importorskip("numpy")
 
 from hepflow_lfi.archives import Proposal, read_data, read_simulations  # noqa: E402
 from hepflow_lfi.cli import main  # noqa: E402
-from hepflow_lfi.errors import InputError, UsageError  # noqa: E402
 from hepflow_lfi.priors import read_prior  # noqa: E402
 from hepflow_lfi.problems import Problem  # noqa: E402
 from hepflow_lfi.sharing import hold_out, join_data, share_out  # noqa: E402
 from hepflow_lfi.tables import read_table, write_table  # noqa: E402
+from hepflow_verbs import InputError, UsageError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "science" / "own-simulator.md"

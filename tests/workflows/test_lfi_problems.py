@@ -9,10 +9,10 @@ stats = pytest.importorskip("scipy.stats")
 
 from hepflow_lfi.archives import read_simulations, write_simulations  # noqa: E402
 from hepflow_lfi.cli import main  # noqa: E402
-from hepflow_lfi.errors import InputError  # noqa: E402
 from hepflow_lfi.priors import read_prior  # noqa: E402
 from hepflow_lfi.problems import Problem, read_problem  # noqa: E402
 from hepflow_lfi.tasks import TASKS, find_problem  # noqa: E402
+from hepflow_verbs import InputError  # noqa: E402
 
 MIXED = {"mass": [100, 150], "shift": {"normal": [2, 0.5]}, "rate": {"lognormal": [-1, 0.3]}}
 CORRELATED = {"names": ["a", "b"], "mean": [1, -1], "covariance": [[2.0, 0.6], [0.6, 0.5]]}

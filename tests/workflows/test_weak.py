@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hepflow_verbs import InputError
 from hepflow_weak import tree
 from hepflow_weak.cli import main
-from hepflow_weak.errors import WeakError
 from hepflow_weak.measuring import (
     Curves,
     count_covered,
@@ -138,7 +138,7 @@ def test_a_ratio_comes_back_from_its_file_as_it_was(ratio, tmp_path):
 def test_points_that_are_all_the_same_teach_nothing():
     from hepflow_weak.ratio import train_ratio
 
-    with pytest.raises(WeakError, match="teach nothing"):
+    with pytest.raises(InputError, match="teach nothing"):
         train_ratio(draw_tree(20, 100, 0.23, 0.23, seed=1), 1, 0, 10, print)
 
 
@@ -158,7 +158,7 @@ def test_shards_join_in_order(tmp_path):
 def test_shards_that_share_a_seed_are_refused(tmp_path):
     for name in ("a", "b"):
         write_sample(tmp_path / f"{name}.npz", draw_tree(2, 50, 0.2, 0.25, seed=1))
-    with pytest.raises(WeakError, match="generated with one seed"):
+    with pytest.raises(InputError, match="generated with one seed"):
         read_samples([tmp_path / "a.npz", tmp_path / "b.npz"])
 
 
@@ -207,7 +207,7 @@ def test_a_request_that_makes_no_sense_is_refused(arguments, said):
     from hepflow_weak.generate import draw
 
     request = {"points": 1, "events": 1, "first_seed": 1, "low": 0.2, "high": 0.25}
-    with pytest.raises(WeakError, match=said):
+    with pytest.raises(InputError, match=said):
         draw(**request | arguments)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.tables import read_table
+from hepflow_verbs import InputError, UsageError
 
 AnyPath = str | os.PathLike[str]
 Floats32 = NDArray[np.float32]

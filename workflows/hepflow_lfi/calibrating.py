@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from hepflow_lfi.archives import read_simulations
 from hepflow_lfi.calibration import INTERVALS, Calibration
 from hepflow_lfi.calibration import calibrate as rank_truth
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.options import CalibrateOptions
 from hepflow_lfi.posteriors import Posterior, read_posterior, sample_posterior
 from hepflow_lfi.simulate import seed_generator
+from hepflow_verbs import InputError
 
 FEWEST_SIMULATIONS = 20
 PROGRESS_INTERVAL_S = 5.0

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hepflow_lfi.archives import read_data, read_observation
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.options import CheckOptions
 from hepflow_lfi.predictive import PredictiveCheck, check_prediction
+from hepflow_verbs import InputError
 
 FEWEST_PREDICTIONS = 20
 

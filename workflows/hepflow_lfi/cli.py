@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from hepflow_lfi import __version__
-from hepflow_lfi.errors import InputError, LfiError, UsageError
 from hepflow_lfi.options import (
     CalibrateOptions,
     CheckOptions,
     JudgeOptions,
     SampleOptions,
     TrainOptions,
+)
+from hepflow_verbs import (
+    InputError,
+    UsageError,
+    Verbs,
+    above_zero,
+    parser_of,
+    positive,
+    run,
+    verbs_of,
+    whole,
 )
 
 _STARTED = time.perf_counter()
@@ -46,43 +54,15 @@ _METHOD_HELP = "NPE, NRE, NLE or FMPE (default: NPE)"
 _OBSERVATIONS_HELP = "numpy archive with 'observations', or a CSV table without a head"
 _PROBLEM_HELP = "name of a task (see 'tasks'), or a YAML file with the prior under 'parameters'"
 
-Handler = Callable[[argparse.Namespace], None]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _build_parser().parse_args(arguments)
-    handler: Handler = options.handler
-    try:
-        handler(options)
-    except LfiError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    except ModuleNotFoundError as error:
-        if (error.name or "hepflow_lfi").startswith("hepflow_lfi"):
-            raise
-        fix = f"install it: pip install {error.name}"
-        print(UsageError("python", f"library {error.name!r} is missing", fix=fix), file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(InputError(str(error.filename), error.strerror or str(error)), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run(_build_parser(), arguments, "hepflow_lfi", "lfi")
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hepflow_lfi",
-        description=_HELP,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser = parser_of("hepflow_lfi", __version__, _HELP, _EXAMPLE)
+    verbs = verbs_of(parser)
     _add_tasks(verbs)
     _add_simulate(verbs)
     _add_train(verbs)
@@ -96,9 +76,6 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
 def _add_tasks(verbs: Verbs) -> None:
     verb = verbs.add_parser("tasks", help="list the tasks", description="List the tasks.")
     verb.set_defaults(handler=_list_tasks)
@@ -108,13 +85,13 @@ def _add_simulate(verbs: Verbs) -> None:
     text = "Draw parameters from the prior, or take those of a table; simulate each, write both."
     verb = verbs.add_parser("simulate", help="draw one shard of simulations", description=text)
     verb.add_argument("task", metavar="TASK", help="name of the task (see 'tasks')")
-    verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
+    verb.add_argument("--draws", type=positive, default=10_000, help="default: 10000")
     verb.add_argument(
         "--parameters",
         metavar="FILE",
         help="simulate the lines of this table (CSV), as 'sample' wrote it",
     )
-    verb.add_argument("--seed", type=_whole, default=0, help="number of the shard (default: 0)")
+    verb.add_argument("--seed", type=whole, default=0, help="number of the shard (default: 0)")
     verb.add_argument("--out", default="sample.npz", metavar="FILE", help="default: sample.npz")
     verb.set_defaults(handler=_simulate)
 
@@ -127,20 +104,20 @@ def _add_train(verbs: Verbs) -> None:
     verb.add_argument("--method", default="NPE", metavar="NAME", help=_METHOD_HELP)
     verb.add_argument("--out", default="posterior.pt", metavar="FILE", help="default: posterior.pt")
     verb.add_argument("--metrics", metavar="FILE", help="held-out loss and times, as JSON")
-    verb.add_argument("--seed", type=_whole, default=0, help="of weights and order (default: 0)")
-    verb.add_argument("--epochs", type=_positive, help="passes over the data (default: by method)")
-    verb.add_argument("--batch", type=_positive, help="simulations a step (default: by method)")
-    verb.add_argument("--learning-rate", type=_above_zero, help="its peak (default: by method)")
+    verb.add_argument("--seed", type=whole, default=0, help="of weights and order (default: 0)")
+    verb.add_argument("--epochs", type=positive, help="passes over the data (default: by method)")
+    verb.add_argument("--batch", type=positive, help="simulations a step (default: by method)")
+    verb.add_argument("--learning-rate", type=above_zero, help="its peak (default: by method)")
     verb.add_argument(
         "--network",
         choices=("nsf", "maf", "resnet", "mlp"),
         help="neural spline or autoregressive flow, classifier, vector field (default: by method)",
     )
-    verb.add_argument("--hidden", type=_positive, help="units a hidden layer (default: by method)")
-    verb.add_argument("--layers", type=_positive, help="transforms of a flow, blocks of a resnet")
+    verb.add_argument("--hidden", type=positive, help="units a hidden layer (default: by method)")
+    verb.add_argument("--layers", type=positive, help="transforms of a flow, blocks of a resnet")
     verb.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         default=1,
         help="threads (default: 1; for nets so small more only cost)",
     )
@@ -152,9 +129,9 @@ def _add_sample(verbs: Verbs) -> None:
     verb = verbs.add_parser("sample", help="draw from a posterior", description=text)
     verb.add_argument("posterior", metavar="POSTERIOR", help="the file that 'train' wrote")
     verb.add_argument("observations", metavar="OBSERVATIONS", help=_OBSERVATIONS_HELP)
-    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
-    verb.add_argument("--draws", type=_positive, default=10_000, help="default: 10000")
-    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument("--observation", type=positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--draws", type=positive, default=10_000, help="default: 10000")
+    verb.add_argument("--seed", type=whole, default=0, help="of the draws (default: 0)")
     verb.add_argument("--out", default="draws.csv", metavar="FILE", help="default: draws.csv")
     verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
     verb.set_defaults(handler=_sample)
@@ -169,9 +146,9 @@ def _add_propose(verbs: Verbs) -> None:
     verb.add_argument("problem", metavar="PROBLEM", help=_PROBLEM_HELP)
     verb.add_argument("posterior", nargs="?", metavar="POSTERIOR", help="default: the prior")
     verb.add_argument("--observations", metavar="FILE", help=_OBSERVATIONS_HELP)
-    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
-    verb.add_argument("--draws", type=_positive, default=1000, help="default: 1000")
-    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument("--observation", type=positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--draws", type=positive, default=1000, help="default: 1000")
+    verb.add_argument("--seed", type=whole, default=0, help="of the draws (default: 0)")
     verb.add_argument(
         "--previous", metavar="FILE", help="the round before's, to measure the change"
     )
@@ -182,7 +159,7 @@ def _add_propose(verbs: Verbs) -> None:
         metavar="FOLDER",
         help="write them as tables (CSV) too, for a simulator of one's own",
     )
-    verb.add_argument("--parts", type=_positive, default=1, help="tables to write (default: 1)")
+    verb.add_argument("--parts", type=positive, default=1, help="tables to write (default: 1)")
     verb.set_defaults(handler=_propose)
 
 
@@ -198,7 +175,7 @@ def _add_collect(verbs: Verbs) -> None:
         help="a file for each table that 'propose' wrote, in order: a table, or an archive with 'x'",
     )
     verb.add_argument("--out", default="sample.npz", metavar="FILE", help="default: sample.npz")
-    verb.add_argument("--hold-out", type=_positive, metavar="N", help="keep the last N apart")
+    verb.add_argument("--hold-out", type=positive, metavar="N", help="keep the last N apart")
     verb.add_argument(
         "--held-out", default="held_out.npz", metavar="FILE", help="there (default: held_out.npz)"
     )
@@ -212,9 +189,9 @@ def _add_calibrate(verbs: Verbs) -> None:
     verb.add_argument(
         "simulations", nargs="+", metavar="SHARD", help="simulations it was not trained on"
     )
-    verb.add_argument("--draws", type=_positive, default=99, help="for each (default: 99)")
-    verb.add_argument("--most", type=_positive, help="simulations to use (default: all)")
-    verb.add_argument("--seed", type=_whole, default=0, help="of the draws (default: 0)")
+    verb.add_argument("--draws", type=positive, default=99, help="for each (default: 99)")
+    verb.add_argument("--most", type=positive, help="simulations to use (default: all)")
+    verb.add_argument("--seed", type=whole, default=0, help="of the draws (default: 0)")
     verb.add_argument("--metrics", default="calibration.json", metavar="FILE", help="as JSON")
     verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
     verb.set_defaults(handler=_calibrate)
@@ -227,7 +204,7 @@ def _add_check(verbs: Verbs) -> None:
     verb.add_argument(
         "predicted", nargs="+", metavar="DATA", help="tables, or archives with 'x', simulated"
     )
-    verb.add_argument("--observation", type=_positive, default=1, help="which one (default: 1)")
+    verb.add_argument("--observation", type=positive, default=1, help="which one (default: 1)")
     verb.add_argument("--metrics", default="check.json", metavar="FILE", help="as JSON")
     verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
     verb.set_defaults(handler=_check)
@@ -246,18 +223,18 @@ def _add_judge(verbs: Verbs) -> None:
     verb.add_argument("reference", metavar="OBSERVATIONS", help="archive with the references")
     verb.add_argument("--metrics", default="metrics.json", metavar="FILE", help="scores, as JSON")
     verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
-    verb.add_argument("--samples", type=_positive, default=10_000, help="a side (default: 10000)")
+    verb.add_argument("--samples", type=positive, default=10_000, help="a side (default: 10000)")
     verb.add_argument(
         "--observations", metavar="LIST", help="such as 1,2,5-7, counted from 1 (default: all)"
     )
-    verb.add_argument("--jobs", type=_positive, help="processes (default: CPUs granted to us)")
+    verb.add_argument("--jobs", type=positive, help="processes (default: CPUs granted to us)")
     verb.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="where classifiers are trained (default: an accelerator if there is one)",
     )
-    verb.add_argument("--seed", type=_whole, default=0, help="of the samples (default: 0)")
+    verb.add_argument("--seed", type=whole, default=0, help="of the samples (default: 0)")
     verb.set_defaults(handler=_judge)
 
 
@@ -269,28 +246,6 @@ def _add_compare(verbs: Verbs) -> None:
     verb.add_argument("--markdown", default="c2st.md", metavar="FILE", help="default: c2st.md")
     verb.add_argument("--plot", metavar="FILE", help="figure to draw, as PNG (default: none)")
     verb.set_defaults(handler=_compare)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0, 1, 2, ...")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1, 2, 3, ...")
-    return int(text)
-
-
-def _above_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
-    return value
 
 
 def _say(line: str) -> None:

@@ -22,7 +22,6 @@ from hepflow_lfi.archives import (
     write_proposal,
 )
 from hepflow_lfi.c2st import c2st
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.judging import Subject, Trial, Verdict, judge_posterior
 from hepflow_lfi.methods import Method
 from hepflow_lfi.networks import Network
@@ -32,6 +31,7 @@ from hepflow_lfi.problems import Problem
 from hepflow_lfi.report import write_metrics
 from hepflow_lfi.tables import write_table
 from hepflow_lfi.training import TrainingPlan, plan_training, train_network
+from hepflow_verbs import UsageError
 
 Say = Callable[[str], None]
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.published import find_published
 from hepflow_lfi.report import FORMAT
+from hepflow_verbs import InputError
 
 AnyPath = str | os.PathLike[str]
 COLUMNS = (

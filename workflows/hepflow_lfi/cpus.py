@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hepflow_lfi.errors import UsageError
+from hepflow_verbs import UsageError
 
 CPUS_VARIABLE = "HEPFLOW_CPUS"
 _THREAD_VARIABLES = (

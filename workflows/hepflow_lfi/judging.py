@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from hepflow_lfi.archives import Reference
 from hepflow_lfi.c2st import C2ST, c2st, c2st_many
 from hepflow_lfi.cpus import one_thread_each
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.published import PublishedScore, find_published
 from hepflow_lfi.simulate import ENTROPY
 from hepflow_lfi.tasks import TASKS
+from hepflow_verbs import UsageError
 
 PUBLISHED_SAMPLES = 10_000
 PUBLISHED_OBSERVATIONS = 10

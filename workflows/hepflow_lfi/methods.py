@@ -22,7 +22,6 @@ import torch
 from sbi.samplers.ode_solvers import build_neural_ode
 from torch import Tensor
 
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.losses import atomic_loss, contrastive_loss
 from hepflow_lfi.networks import (
     FLOWS,
@@ -34,6 +33,7 @@ from hepflow_lfi.networks import (
     build_vector_field,
 )
 from hepflow_lfi.priors import Prior
+from hepflow_verbs import UsageError
 
 Build = Callable[[Network, Tensor, Tensor], Estimator]
 Loss = Callable[[Estimator, Tensor, Tensor], Tensor]

@@ -13,7 +13,7 @@ import torch
 from sbi.neural_nets import classifier_nn, likelihood_nn, posterior_flow_nn, posterior_nn
 from torch import Tensor
 
-from hepflow_lfi.errors import UsageError
+from hepflow_verbs import UsageError
 
 FLOWS = ("nsf", "maf")
 FEWEST_FOR_MAF = 3

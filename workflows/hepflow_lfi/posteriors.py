@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.methods import Draw, Evaluate, Method, find_method
 from hepflow_lfi.networks import Estimator, Network
 from hepflow_lfi.priors import Floats
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.tempering import sample_tempered
+from hepflow_verbs import InputError
 
 FORMAT = "hepflow-lfi posterior 2"
 SMALLEST_ACCEPTANCE = 1e-3

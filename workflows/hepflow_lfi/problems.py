@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hepflow_lfi.errors import InputError
 from hepflow_lfi.priors import Prior, read_prior
+from hepflow_verbs import InputError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _KEYS = ("name", "parameters")

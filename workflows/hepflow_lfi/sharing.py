@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from hepflow_lfi.archives import Floats32, Proposal, Simulations, read_data, write_proposal
-from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.simulate import seed_generator
 from hepflow_lfi.tables import write_table
+from hepflow_verbs import InputError, UsageError
 
 
 def propose_from_prior(

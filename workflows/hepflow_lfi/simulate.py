@@ -7,10 +7,10 @@ import os
 import numpy as np
 
 from hepflow_lfi.archives import read_proposal, write_simulations
-from hepflow_lfi.errors import InputError, UsageError
 from hepflow_lfi.problems import Problem
 from hepflow_lfi.tables import read_table
 from hepflow_lfi.tasks import find_task
+from hepflow_verbs import InputError, UsageError
 
 ENTROPY = 2021_130_343  # the benchmark paper's year, volume and page
 TABLES = 2**32 - 1  # keeps their random numbers apart from those of rounds

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.errors import InputError
+from hepflow_verbs import InputError
 
 
 def write_table(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from hepflow_lfi import closed_form, simulators
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.priors import (
     Floats,
     IndependentPrior,
@@ -26,6 +25,7 @@ from hepflow_lfi.priors import (
     independent,
 )
 from hepflow_lfi.problems import SUFFIXES, Problem, read_problem
+from hepflow_verbs import UsageError
 
 Simulator = Callable[[Floats, np.random.Generator], Floats]
 ExactPosterior = Callable[[Floats, int, np.random.Generator, Prior], Floats]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.priors import Floats, Prior
+from hepflow_verbs import UsageError
 
 KEPT_SHARE = 0.5
 MOVES_PER_PARAMETER = 2

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from hepflow_lfi.archives import Simulations
-from hepflow_lfi.errors import UsageError
 from hepflow_lfi.methods import Loss, Method, make_loss_for_rounds
 from hepflow_lfi.networks import FEWEST_FOR_MAF, Estimator, Network
 from hepflow_lfi.problems import Problem
+from hepflow_verbs import UsageError
 
 HELD_OUT_FRACTION = 0.1
 LARGEST_GRADIENT_NORM = 5.0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from hepflow_madminer import __version__
-from hepflow_madminer.errors import InputError
+from hepflow_verbs import Handler, Verbs, above_zero, parser_of, positive, run, verbs_of, whole
 
 _HELP = """\
 The steps of the MadMiner workflow, with a Gaussian latent model in place of MadGraph, Pythia and
@@ -33,42 +31,15 @@ a whole run:
 Exit status: 0 done, 1 a file is missing or does not fit, 2 wrong usage.
 """
 
-Handler = Callable[[argparse.Namespace], None]
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _build_parser().parse_args(arguments)
-    handler: Handler = options.handler
-    try:
-        handler(options)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        if (error.name or __package__).startswith(__package__):
-            raise
-        what = f"python: library {error.name!r} is missing\n  fix: pip install 'hepflow[madminer]'"
-        print(what, file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"{error.filename}: {error.strerror}\n  fix: check the path", file=sys.stderr)
-        return 1
-    return 0
+    return run(_build_parser(), arguments, "hepflow_madminer", "madminer")
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hepflow_madminer",
-        description=_HELP,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser = parser_of("hepflow_madminer", __version__, _HELP, _EXAMPLE)
+    verbs = verbs_of(parser)
     _add_configure(verbs)
     _add_generate(verbs)
     _add_shower_and_detector(verbs)
@@ -89,17 +60,17 @@ def _add_verb(verbs: Verbs, name: str, text: str, handler: Handler) -> argparse.
 def _add_configure(verbs: Verbs) -> None:
     verb = _add_verb(verbs, "configure", "Choose parameters and benchmarks.", _configure)
     verb.add_argument("--parameters", type=int, choices=(1, 2), default=2, help="default: 2")
-    verb.add_argument("--span", type=_above_zero, default=4.0, help="region is ±SPAN (default: 4)")
-    verb.add_argument("--benchmarks", type=_positive, default=6, help="default: 6")
+    verb.add_argument("--span", type=above_zero, default=4.0, help="region is ±SPAN (default: 4)")
+    verb.add_argument("--benchmarks", type=positive, default=6, help="default: 6")
     verb.add_argument("--out", default="config.json", metavar="FILE", help="default: config.json")
 
 
 def _add_generate(verbs: Verbs) -> None:
     verb = _add_verb(verbs, "generate", "Write a card for each job.", _generate)
     verb.add_argument("config", metavar="CONFIG", help="the file that 'configure' wrote")
-    verb.add_argument("--jobs", type=_positive, default=6, help="default: 6")
-    verb.add_argument("--events", type=_positive, default=10_000, help="a job (default: 10000)")
-    verb.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    verb.add_argument("--jobs", type=positive, default=6, help="default: 6")
+    verb.add_argument("--events", type=positive, default=10_000, help="a job (default: 10000)")
+    verb.add_argument("--seed", type=whole, default=0, help="default: 0")
     verb.add_argument("--folder", default=".", help="where to (default: here)")
 
 
@@ -124,9 +95,9 @@ def _add_sample(verbs: Verbs) -> None:
     verb.add_argument(
         "--methods", nargs="+", choices=("alice", "alices", "sally"), required=True, help="which"
     )
-    verb.add_argument("--thetas", type=_positive, default=1000, help="numerators (default: 1000)")
-    verb.add_argument("--samples", type=_positive, default=100_000, help="default: 100000")
-    verb.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    verb.add_argument("--thetas", type=positive, default=1000, help="numerators (default: 1000)")
+    verb.add_argument("--samples", type=positive, default=100_000, help="default: 100000")
+    verb.add_argument("--seed", type=whole, default=0, help="default: 0")
     verb.add_argument("--out", default="data", metavar="FOLDER", help="default: data")
 
 
@@ -143,15 +114,15 @@ def _add_train(verbs: Verbs) -> None:
         metavar="UNITS",
         help="of each hidden layer (default: 100-100-100)",
     )
-    verb.add_argument("--epochs", type=_positive, default=20, help="default: 20")
-    verb.add_argument("--batch", type=_positive, default=256, help="default: 256")
+    verb.add_argument("--epochs", type=positive, default=20, help="default: 20")
+    verb.add_argument("--batch", type=positive, default=256, help="default: 256")
     verb.add_argument(
-        "--learning-rate", type=_above_zero, default=0.001, help="the first (default: 0.001)"
+        "--learning-rate", type=above_zero, default=0.001, help="the first (default: 0.001)"
     )
     verb.add_argument(
-        "--alpha", type=_above_zero, default=1.0, help="weight of the score, ALICES (default: 1)"
+        "--alpha", type=above_zero, default=1.0, help="weight of the score, ALICES (default: 1)"
     )
-    verb.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    verb.add_argument("--seed", type=whole, default=0, help="default: 0")
     verb.add_argument("--out", default="model", metavar="FOLDER", help="default: model")
 
 
@@ -160,10 +131,10 @@ def _add_evaluate(verbs: Verbs) -> None:
     verb.add_argument("model", metavar="MODEL", help="the folder that 'train' wrote")
     _add_generated(verb)
     verb.add_argument("--truth", nargs="+", type=float, metavar="THETA", help="default: 0 for each")
-    verb.add_argument("--grid", type=_positive, default=25, help="points a side (default: 25)")
-    verb.add_argument("--observed", type=_positive, default=10, help="events (default: 10)")
-    verb.add_argument("--tested", type=_positive, default=1000, help="events (default: 1000)")
-    verb.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    verb.add_argument("--grid", type=positive, default=25, help="points a side (default: 25)")
+    verb.add_argument("--observed", type=positive, default=10, help="events (default: 10)")
+    verb.add_argument("--tested", type=positive, default=1000, help="events (default: 1000)")
+    verb.add_argument("--seed", type=whole, default=0, help="default: 0")
     verb.add_argument("--metrics", metavar="FILE", help="distance from the exact ratio, as JSON")
     verb.add_argument("--out", default="result.npz", metavar="FILE", help="default: result.npz")
 
@@ -179,30 +150,8 @@ def _add_generated(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("events", metavar="EVENTS", help="the file that 'combine' wrote")
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0, 1, 2, ...")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1, 2, 3, ...")
-    return int(text)
-
-
-def _above_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
-    return value
-
-
 def _units(text: str) -> tuple[int, ...]:
-    return tuple(_positive(word) for word in text.split("-"))
+    return tuple(positive(word) for word in text.split("-"))
 
 
 def _configure(options: argparse.Namespace) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from hepflow_madminer.errors import InputError
 from hepflow_madminer.latent import Array
 from hepflow_madminer.sampling import RATIO_METHODS, SCORE_METHODS, read_sample
+from hepflow_verbs import InputError
 
 # What reads Delphes' files in madminer, and nothing else of it, imports uproot3, which no Python from 3.12
 # on can: an empty module stands in.

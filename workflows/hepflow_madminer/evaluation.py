@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hepflow_madminer.errors import InputError
 from hepflow_madminer.estimators import Estimator
 from hepflow_madminer.generation import Events, Setup
 from hepflow_madminer.latent import Array, draw_latents, exact_log_ratio, exact_score, measure
 from hepflow_madminer.streams import open_stream
+from hepflow_verbs import InputError
 
 REFERENCE_EVENTS = 20_000  # what SALLY's local model is normalised over
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hepflow_madminer.errors import InputError
 from hepflow_madminer.latent import Array
+from hepflow_verbs import InputError
 
 PANEL = 3.2
 _KEYS = {"method", "axis", "estimated", "exact", "truth"}

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hepflow_madminer.errors import InputError
 from hepflow_madminer.latent import Array, draw_latents, log_latent_density, measure
 from hepflow_madminer.streams import open_stream
+from hepflow_verbs import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hepflow_madminer.errors import InputError
 from hepflow_madminer.generation import Events, Setup
 from hepflow_madminer.latent import Array, joint_log_ratio, joint_score
 from hepflow_madminer.streams import open_stream
+from hepflow_verbs import InputError
 
 RATIO_METHODS = ("alice", "alices")
 SCORE_METHODS = ("sally",)

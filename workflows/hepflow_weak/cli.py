@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
+from hepflow_verbs import InputError, Verbs, parser_of, run, verbs_of
 from hepflow_weak import __version__, tree
-from hepflow_weak.errors import WeakError
 from hepflow_weak.measuring import find_posterior, make_grid
 from hepflow_weak.ratio import STEPS, Ratio, read_ratio, train_ratio, write_ratio
 from hepflow_weak.report import (
@@ -38,39 +36,16 @@ Exit status: 0 done, 1 a file is missing or does not fit, 2 wrong usage.
 
 REHEARSAL_SEED = 3_000_001
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-Handler = Callable[[argparse.Namespace], None]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _build_parser().parse_args(arguments)
-    handler: Handler = options.handler
-    try:
-        handler(options)
-    except WeakError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        if (error.name or "hepflow_weak").startswith("hepflow_weak"):
-            raise
-        print(
-            f"python: library {error.name!r} is missing\n  fix: pip install 'hepflow[weak]'",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
+    return run(_build_parser(), arguments, "hepflow_weak", "weak")
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hepflow_weak",
-        description="Measure the weak mixing angle from e+e- -> mu+mu- by simulation alone.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    about = "Measure the weak mixing angle from e+e- -> mu+mu- by simulation alone."
+    parser = parser_of("hepflow_weak", __version__, about, _EXAMPLE)
+    verbs = verbs_of(parser)
     _add_generate(verbs)
     _add_train(verbs)
     _add_measure(verbs)
@@ -170,21 +145,21 @@ def _measure(options: argparse.Namespace) -> None:
 def _check(ratio: Ratio, observed: Sample, trials: Sample, options: argparse.Namespace) -> float:
     """Return the one value the observed events were generated at."""
     if observed.low != observed.high:
-        raise WeakError(
-            options.observed[0], "holds events of several values of s2eff", "use --low = --high"
+        raise InputError(
+            options.observed[0], "holds events of several values of s2eff", fix="use --low = --high"
         )
     for sample, path in ((observed, options.observed[0]), (trials, options.trials[0])):
         if sample.energy_gev != ratio.energy_gev:
-            raise WeakError(
+            raise InputError(
                 path,
                 f"was made at {sample.energy_gev} GeV, the ratio at {ratio.energy_gev} GeV",
-                "generate all at one energy",
+                fix="generate all at one energy",
             )
         if not ratio.low <= sample.low <= sample.high <= ratio.high:
-            raise WeakError(
+            raise InputError(
                 path,
                 f"has points outside {ratio.low:g} to {ratio.high:g}, where the ratio was trained",
-                "train over a range that holds them",
+                fix="train over a range that holds them",
             )
     return float(observed.s2eff[0])
 

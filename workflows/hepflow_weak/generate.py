@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hepflow_weak.errors import WeakError
+from hepflow_verbs import InputError
 from hepflow_weak.samples import BINS, AnyPath, Counts, Floats, Sample, write_sample
 from hepflow_weak.tree import S2_ON_SHELL, Z_MASS_GEV, Z_WIDTH_GEV
 
@@ -49,17 +49,19 @@ def draw(
 
     Point i is generated with seed ``first_seed`` + i. ``low`` = ``high`` generates all at one
     value. Writes ``sample`` (see ``Sample``); the same arguments give the same bytes. Raises
-    ``WeakError`` for a request that makes no sense.
+    ``InputError`` for a request that makes no sense.
     """
     if points < 1 or events < 1:
-        raise WeakError("generate", "needs one point and one event at least", "ask for more")
+        raise InputError("generate", "needs one point and one event at least", fix="ask for more")
     if not 0.0 < low <= high < 1.0:
-        raise WeakError(
-            "generate", f"no range of sin^2: [{low}, {high}]", "give 0 < low <= high < 1"
+        raise InputError(
+            "generate", f"no range of sin^2: [{low}, {high}]", fix="give 0 < low <= high < 1"
         )
     if not 0 < first_seed <= LARGEST_SEED - points:
-        raise WeakError(
-            "generate", f"first seed {first_seed} is out of range", f"1 to {LARGEST_SEED} - points"
+        raise InputError(
+            "generate",
+            f"first seed {first_seed} is out of range",
+            fix=f"1 to {LARGEST_SEED} - points",
         )
     s2eff = np.random.default_rng(first_seed).uniform(low, high, points)
     seeds = first_seed + np.arange(points)
@@ -91,9 +93,13 @@ def _prepare(s2eff: float, seed: int, energy_gev: float) -> Any:
     pythia = pythia8mc.Pythia("", False)
     for setting in (*_SETTINGS, f"Beams:eCM = {energy_gev}", f"Random:seed = {seed}"):
         if not pythia.readString(setting):
-            raise WeakError("Pythia", f"does not take {setting!r}", "use pythia8mc 8.317 or later")
+            raise InputError(
+                "Pythia", f"does not take {setting!r}", fix="use pythia8mc 8.317 or later"
+            )
     # Forced, because Pythia takes no value outside 0.225 to 0.240, too narrow for a prior.
     pythia.settings.forceParm("StandardModel:sin2thetaWbar", s2eff)
     if not pythia.init():
-        raise WeakError("Pythia", f"does not start at {energy_gev} GeV", "choose another energy")
+        raise InputError(
+            "Pythia", f"does not start at {energy_gev} GeV", fix="choose another energy"
+        )
     return pythia

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hepflow_weak.errors import WeakError
+from hepflow_verbs import InputError
 from hepflow_weak.samples import BINS, CENTRES, AnyPath, Counts, Floats, Sample
 
 HIDDEN = 16
@@ -79,15 +79,15 @@ def train_ratio(sample: Sample, members: int, seed: int, steps: int, say: Say) -
     """Train an ensemble of ``members`` networks on the points of ``sample``.
 
     Each member sees points drawn with replacement, and keeps the weights that were best on those
-    it did not draw. The same arguments give the same networks. Raises ``WeakError`` for too few
+    it did not draw. The same arguments give the same networks. Raises ``InputError`` for too few
     points, or points that are all the same.
     """
     low, high = sample.low, sample.high
     if len(sample.s2eff) < FEWEST_POINTS or low == high:
-        raise WeakError(
+        raise InputError(
             "train",
             f"{len(sample.s2eff)} points from {low:g} to {high:g} teach nothing",
-            f"generate {FEWEST_POINTS} points or more over a range",
+            fix=f"generate {FEWEST_POINTS} points or more over a range",
         )
     marginal = (sample.counts.sum(axis=0) + 0.5) / (sample.events + 0.5 * BINS)
     scaled = 2.0 * (sample.s2eff - low) / (high - low) - 1.0
@@ -175,7 +175,7 @@ def write_ratio(path: AnyPath, ratio: Ratio) -> None:
 
 
 def read_ratio(path: AnyPath) -> Ratio:
-    """Read what ``write_ratio`` wrote; ``WeakError`` where it is missing or something else."""
+    """Read what ``write_ratio`` wrote; ``InputError`` where it is missing or something else."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return Ratio(
@@ -187,8 +187,8 @@ def read_ratio(path: AnyPath) -> Ratio:
                 int(file["training_events"]),
             )
     except FileNotFoundError:
-        raise WeakError(path, "no such file", "check the path") from None
+        raise InputError(path, "no such file", fix="check the path") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise WeakError(
-            path, f"is no trained ratio ({error})", "write one with the command 'train'"
+        raise InputError(
+            path, f"is no trained ratio ({error})", fix="write one with the command 'train'"
         ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow_weak.errors import WeakError
+from hepflow_verbs import InputError
 
 BINS = 50
 EDGES = np.linspace(-1.0, 1.0, BINS + 1)
@@ -69,17 +69,17 @@ def write_sample(path: AnyPath, sample: Sample) -> None:
 def read_samples(paths: Sequence[AnyPath]) -> Sample:
     """Read and join shards, in the order given.
 
-    Raises ``WeakError`` where one is missing or malformed, was made at another energy or over
+    Raises ``InputError`` where one is missing or malformed, was made at another energy or over
     another prior, or repeats a seed: points that share a seed are correlated and feign a precision
     that is not there.
     """
     parts = [_read(Path(path)) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if _conditions(part) != _conditions(parts[0]):
-            raise WeakError(
+            raise InputError(
                 path,
                 f"was made with {_conditions(part)}, {paths[0]} with {_conditions(parts[0])}",
-                "generate all shards at one energy and over one prior",
+                fix="generate all shards at one energy and over one prior",
             )
     joined = Sample(
         np.concatenate([part.s2eff for part in parts]),
@@ -90,10 +90,10 @@ def read_samples(paths: Sequence[AnyPath]) -> Sample:
         parts[0].energy_gev,
     )
     if len(np.unique(joined.seeds)) < len(joined.seeds):
-        raise WeakError(
+        raise InputError(
             paths[0],
             "two points of these shards were generated with one seed",
-            "give every shard seeds of its own (--first-seed)",
+            fix="give every shard seeds of its own (--first-seed)",
         )
     return joined
 
@@ -114,15 +114,15 @@ def _read(path: Path) -> Sample:
                 float(file["energy_gev"]),
             )
     except FileNotFoundError:
-        raise WeakError(path, "no such file", "check the path") from None
+        raise InputError(path, "no such file", fix="check the path") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise WeakError(
-            path, f"is no sample ({error})", "write one with the command 'generate'"
+        raise InputError(
+            path, f"is no sample ({error})", fix="write one with the command 'generate'"
         ) from error
     if sample.counts.shape != (len(sample.s2eff), BINS):
-        raise WeakError(
+        raise InputError(
             path,
             f"its histograms are {sample.counts.shape}, needed is ({len(sample.s2eff)}, {BINS})",
-            "generate it with this version",
+            fix="generate it with this version",
         )
     return sample
