@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from hepflow.engine.dataflow import Dataflow, is_beyond
 from hepflow.engine.feed import Feed
@@ -97,17 +97,6 @@ class Scheduler:
         self._live: dict[str, Live] = {}
         self._cancelled = False
         self._concluded = False
-        self._handlers: dict[type, Callable[..., None]] = {
-            Planned: self._planned,
-            Expanded: self._expanded,
-            Answered: self._answered,
-            Unplannable: self._unplannable,
-            Started: self._started,
-            Finished: self._finished,
-            Lost: self._lost,
-            Rejected: self._rejected,
-            CancelRequested: self._cancel,
-        }
 
     def handle(self, events: Iterable[Event], now: float) -> list[Action]:
         """What to do next, given what happened. ``now`` is any clock in seconds that never runs back."""
@@ -116,9 +105,9 @@ class Scheduler:
             return actions
         self._now = now
         for event in events:
-            handler = self._handlers.get(type(event))
+            handler = self._HANDLERS.get(type(event))
             if handler is not None:  # that an attempt was accepted changes nothing here
-                handler(event, actions)
+                handler(self, event, actions)
         self._take_faults()
         if self._halted:
             self._queue.clear()
@@ -330,3 +319,16 @@ class Scheduler:
         for name, message, matters in self._flow.take_faults():
             failure = Failure(name, Reason.PLANNING, message)
             (self.failures if matters else self.tolerated).append(failure)
+
+    # Of the class: bound to an object, they would tie it into a circle that outlives its use.
+    _HANDLERS: ClassVar[Mapping[type, Callable[..., None]]] = {
+        Planned: _planned,
+        Expanded: _expanded,
+        Answered: _answered,
+        Unplannable: _unplannable,
+        Started: _started,
+        Finished: _finished,
+        Lost: _lost,
+        Rejected: _rejected,
+        CancelRequested: _cancel,
+    }

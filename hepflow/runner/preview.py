@@ -123,28 +123,35 @@ class Preview:
         Raises:
             ValueError: the workflow's links are not sound.
         """
-        policy = Policy(planning=True, keep_going=True, window=4096)
-        scheduler = Scheduler(workflow, inputs, policy)
-        actions = scheduler.handle((), 0.0)
-        while not any(isinstance(action, Conclude) for action in actions):
-            plans = [action for action in actions if isinstance(action, Plan)]
-            actions = scheduler.handle(self._answers(plans), 0.0)
-        edges = folded(links(workflow), scheduler.counts)
+        counts, problems = self._played(workflow, inputs)
+        edges = folded(links(workflow), counts)
         if self._offers:
             self._steps = dict(_steps(workflow, ""))
-        steps = tuple(
-            self._planned(counts, edges.get(counts.label, ()))
-            for counts in scheduler.counts.values()
-            if not counts.group
-        )
-        problems = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        steps: list[PlannedStep] = []
+        for label in tuple(counts):  # each makes room for what is made of it
+            each, depends_on = counts.pop(label), edges.pop(label, ())
+            if not each.group:
+                steps.append(self._planned(each, depends_on))
         problems += [
             f"{step}: {placement.why}"
             for step, placements in self._placed.items()
             for placement in placements.values()
             if not placement.site
         ]
-        return PlanReport(workflow.name, steps, tuple(problems))
+        return PlanReport(workflow.name, tuple(steps), tuple(problems))
+
+    def _played(self, workflow: Workflow, inputs: Values) -> tuple[dict[str, Counts], list[str]]:
+        """The engine run with nothing executed: what it counted, and what could not be planned.
+
+        Apart, so that nothing of a large workflow's engine is kept beside the report on it.
+        """
+        scheduler = Scheduler(workflow, inputs, Policy(planning=True, keep_going=True, window=4096))
+        actions = scheduler.handle((), 0.0)
+        while not any(isinstance(action, Conclude) for action in actions):
+            plans = [action for action in actions if isinstance(action, Plan)]
+            actions = scheduler.handle(self._answers(plans), 0.0)
+        failures = [f"{failure.name}: {failure.message}" for failure in scheduler.failures]
+        return dict(scheduler.counts), failures
 
     def _planned(self, counts: Counts, depends_on: tuple[str, ...]) -> PlannedStep:
         """What would become of a step whose tasks are all counted."""
@@ -304,9 +311,7 @@ def links(
     return edges
 
 
-def folded(
-    edges: Mapping[str, tuple[str, ...]], known: Collection[str]
-) -> Mapping[str, tuple[str, ...]]:
+def folded(edges: dict[str, tuple[str, ...]], known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """The same links, between steps that are known: what is within a step that has not been opened yet
     is that step."""
     if all(name in known for name in edges):
