@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,16 +61,29 @@ def check(site: Site) -> None:
 def local(site: Site, folder: Path, cpus: float) -> Any:
     """A cluster on this machine; it ends with this process."""
     gpus = site.settings.get("gpus")
-    return LocalCluster(
-        n_workers=int(number(site.settings, "workers", 1)),
-        threads_per_worker=max(1, int(cpus * THREADS)),
-        host="127.0.0.1",
-        dashboard_address=NO_DASHBOARD["dashboard_address"],
-        scheduler_kwargs={"dashboard": NO_DASHBOARD["dashboard"]},
-        local_directory=str(folder),
-        memory_limit=0,
-        resources={"GPU": len(gpus)} if isinstance(gpus, (list, tuple)) and gpus else None,
-    )
+    with _environment_kept():
+        return LocalCluster(
+            n_workers=int(number(site.settings, "workers", 1)),
+            threads_per_worker=max(1, int(cpus * THREADS)),
+            host="127.0.0.1",
+            dashboard_address=NO_DASHBOARD["dashboard_address"],
+            scheduler_kwargs={"dashboard": NO_DASHBOARD["dashboard"]},
+            local_directory=str(folder),
+            memory_limit=0,
+            resources={"GPU": len(gpus)} if isinstance(gpus, (list, tuple)) and gpus else None,
+        )
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Takes back what Dask writes into this process's environment for the workers that it starts."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def from_batch(site: Site, folder: Path) -> Any:
@@ -146,13 +160,14 @@ def connected(address: str, patience_s: float) -> Client:
 def quiet() -> None:
     """Have Dask leave alone what is ours.
 
-    A lost worker's bundle comes back instead of being tried on others: the engine retries. And Dask writes no
-    thread counts into this process's environment, where the tasks of other executors would find them.
+    A lost worker's bundle comes back instead of being tried on others: the engine retries. And where a worker
+    is started anew, Dask writes nothing that matters into this process's environment, where the tasks of other
+    executors would find it: no thread counts, no seed of Python's hashes.
     """
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": 0,
-            "distributed.nanny.pre-spawn-environ": {},
+            "distributed.nanny.pre-spawn-environ": {"PYTHONHASHSEED": "random"},
         }
     )
 

@@ -129,7 +129,7 @@ def connect(place: Place, *, create: bool = False) -> sqlite3.Connection:
             place.database, timeout=30.0, isolation_level=None, cached_statements=64
         )
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA cache_size=-8192")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found != VERSION:
         connection.close()
