@@ -41,12 +41,13 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "outputs": "Show what a run produced.",
         "metrics": "Show the numbers a run ended with, or compare two.",
         "report": "Write a run as one HTML page.",
+        "test": "Check a run of a reana.yaml by the feature files that it names.",
     },
     "To tidy": {
         "gc": "Remove old runs and the files only they need.",
     },
 }
-BROUGHT: Final = frozenset({"cwl-runner"})
+BROUGHT: Final = frozenset({"cwl-runner", "test"})
 """Those of the verbs above that an adapter of ours brings."""
 
 VERBS: Final = {verb: line for verbs in SECTIONS.values() for verb, line in verbs.items()}

@@ -9,7 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hepflow.cli.group import VERBS, hepflow
+from hepflow import plugins
+from hepflow.cli.group import BROUGHT, VERBS, hepflow
 
 
 def command_of(verb: str) -> click.Command:
@@ -24,6 +25,10 @@ def test_the_main_help_names_every_verb_with_its_line() -> None:
     for verb, line in VERBS.items():
         assert f"{verb:<11} {line}" in shown
     assert "Exit status:" in shown
+
+
+def test_the_main_help_names_what_adapters_of_ours_bring() -> None:
+    assert set(plugins.BUILTIN[plugins.VERBS]) == BROUGHT
 
 
 @pytest.mark.parametrize("verb", VERBS)
