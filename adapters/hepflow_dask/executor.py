@@ -5,10 +5,12 @@ Owns the client and the cluster that it started. Must never know what is in a bu
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +22,11 @@ from hepflow.model.task import Resources
 from hepflow.pilots.carrying import Unfit
 from hepflow.pilots.executor import PilotExecutor
 from hepflow.pilots.orders import Order
+from hepflow.pilots.parcels import Parcel
 from hepflow.pilots.sizes import extent_of
 
 from . import clusters
-from .carrying import carry
+from .carrying import carry, lay
 
 PATIENCE_S: Final = 60.0
 """How long to wait for the first worker of a batch system before its log is looked at."""
@@ -77,6 +80,9 @@ class DaskEngine:
         self._client: Client | None = None
         self._threads: dict[str, int] = {}
         self._has_gpus = False
+        self._left: dict[int, Any] = {}
+        self._laid = count()
+        self._tag = secrets.token_hex(4)
         self._began = 0.0
 
     def extent(self, worker: Mapping[str, object]) -> Extent:
@@ -103,23 +109,42 @@ class DaskEngine:
             return max(1, sum(self._threads.values()))
         return max(1, int(self.cpus * number(self._site.settings, "workers", 1)))
 
-    def carry(self, order: Order, resources: Resources) -> Future[bytes]:
-        """One Dask task for a bundle."""
+    def carry(
+        self, order: Order, resources: Resources, parcels: Sequence[object]
+    ) -> Future[Parcel]:
+        """One Dask task for a bundle, where most of what it asks for is already, if there is a place."""
         assert self._client is not None
-        answer: Future[bytes] = Future()
+        answer: Future[Parcel] = Future()
         wide = None
         if self._address and resources.cpus > 1:
             wide = [name for name, n in self._threads.items() if n >= resources.cpus] or None
         future = self._client.submit(
             carry,
             order,
+            *parcels,
             key=f"hepflow-{order.tag}-{order.number}",
             pure=False,
             workers=wide,
             resources={"GPU": resources.gpus} if resources.gpus and self._has_gpus else None,
         )
+        self._left[order.number] = future
         future.add_done_callback(partial(_pass_on, answer))
         return answer
+
+    def lay(self, parcel: Parcel) -> object:
+        """A parcel as the result of a Dask task, which Dask can make again if its worker is lost."""
+        assert self._client is not None
+        key = f"hepflow-{self._tag}-laid-{next(self._laid)}"
+        return self._client.submit(lay, parcel, key=key, pure=False)
+
+    def left(self, number: int) -> object | None:
+        """The Dask future of a bundle: what it left stays on its worker while that is held."""
+        found: object | None = self._left.pop(number, None)
+        return found
+
+    def has(self, handle: object) -> bool:
+        """Whether Dask has it, or is about to."""
+        return getattr(handle, "status", "") in ("finished", "pending")
 
     def fault(self) -> str:
         """Why there will be no worker."""
@@ -155,13 +180,14 @@ class DaskEngine:
 
     def close(self) -> None:
         """End the client, and the cluster that we started."""
+        self._left.clear()
         if self._client is not None:
             self._client.close()
         if self._cluster is not None:
             self._cluster.close()
 
 
-def _pass_on(answer: Future[bytes], future: Any) -> None:
+def _pass_on(answer: Future[Parcel], future: Any) -> None:
     """On a thread of Dask's: a Dask future's end becomes the plain future's."""
     try:
         error = future.exception() if future.status == "error" else None

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +25,7 @@ from hepflow.model.site import Container, Site, number, text, words
 from hepflow.model.task import Resources
 from hepflow.pilots.executor import PilotExecutor
 from hepflow.pilots.orders import Order
+from hepflow.pilots.parcels import Parcel
 from hepflow.pilots.sizes import extent_of
 
 from . import providers
@@ -136,9 +137,11 @@ class ParslEngine:
         self._watch.start()
         return self._blocks * self._nodes * self._workers
 
-    def carry(self, order: Order, resources: Resources) -> Future[bytes]:
-        """One Parsl task for a bundle."""
-        future: Future[bytes] = self._htex.submit(carry, {}, order)
+    def carry(
+        self, order: Order, resources: Resources, parcels: Sequence[object]
+    ) -> Future[Parcel]:
+        """One Parsl task for a bundle; Parsl's workers keep nothing, so there are no parcels."""
+        future: Future[Parcel] = self._htex.submit(carry, {}, order)
         return future
 
     def fault(self) -> str:

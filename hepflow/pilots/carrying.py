@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -23,21 +23,26 @@ from hepflow.model.events import ExecutorEvent, Lost
 from hepflow.model.task import Attempt, Reason
 from hepflow.pilots.frames import frame, unframed
 from hepflow.pilots.orders import UNWANTED, Order
+from hepflow.pilots.parcels import Parcel, put_together
 
 
 class Unfit(Exception):
     """This worker cannot carry out any bundle; the text says why and what to do."""
 
 
-def carry_out(order: Order, here: Mapping[str, object]) -> bytes:
-    """Run a bundle and return the pickled events that end its attempts.
+def carry_out(
+    order: Order, here: Mapping[str, object], parcels: Sequence[Parcel] = ()
+) -> list[ExecutorEvent]:
+    """Run a bundle and return the events that end its attempts.
 
     Args:
         order: the bundle.
         here: settings that this worker knows better than the head (its cores, its memory).
+        parcels: what the engine brought for it, with the large values of its arguments.
 
     Raises:
         Unfit: it cannot be done on this worker.
+        Gone: a value is in no parcel; nothing was begun.
     """
     host = os.uname().nodename
     if order.version != __version__:
@@ -45,14 +50,13 @@ def carry_out(order: Order, here: Mapping[str, object]) -> bytes:
             f"the worker on {host} has hepflow {__version__} and the head {order.version}: install"
             f" the same version there ({sys.executable})"
         )
-    attempts: list[Attempt] = pickle.loads(order.attempts)
-    events: list[ExecutorEvent]
+    attempts = put_together(pickle.loads(order.attempts), parcels)
     try:
         os.close(os.open(order.claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         # The engine began it before, on a worker that is gone.
         message = "the worker that ran it was lost"
-        return pickle.dumps([Lost(a.id, Reason.NODE, message) for a in attempts])
+        return [Lost(attempt.id, Reason.NODE, message) for attempt in attempts]
     except OSError as error:
         raise Unfit(
             f"the worker on {host} cannot write into {order.folder} ({error.strerror}): head and"
@@ -61,11 +65,9 @@ def carry_out(order: Order, here: Mapping[str, object]) -> bytes:
     while True:
         foreman = _foreman(order, here)
         try:
-            events = foreman.run(order.number, attempts)
-            break
+            return foreman.run(order.number, attempts)
         except BrokenPipeError:  # it went, for want of work, before it took this
             continue
-    return pickle.dumps(events, pickle.HIGHEST_PROTOCOL)
 
 
 class _Foreman:

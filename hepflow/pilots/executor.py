@@ -29,6 +29,8 @@ from hepflow.model.site import Extent, Site
 from hepflow.model.task import Attempt, Outcome, Reason, Resources
 from hepflow.pilots.frames import frames_in
 from hepflow.pilots.orders import EVENTS, Order, await_foremen, want_no_more
+from hepflow.pilots.parcels import Gone, Parcel
+from hepflow.pilots.shelf import Keeping, Shelf
 from hepflow.pilots.sizes import refusal
 from hepflow.pilots.waiting import Shape, Waiting
 
@@ -45,7 +47,7 @@ STUCK_S: Final = 5.0
 
 
 class Engine(Protocol):
-    """What carries bundles to workers."""
+    """What carries bundles to workers; where these keep what bundles leave, it is ``Keeping``."""
 
     def start(self) -> int:
         """Get ready; returns how many bundles can run at a time.
@@ -55,8 +57,14 @@ class Engine(Protocol):
         """
         ...
 
-    def carry(self, order: Order, resources: Resources) -> Future[bytes]:
-        """Have `carrying.carry_out` called on a worker that has what each attempt asks for."""
+    def carry(
+        self, order: Order, resources: Resources, parcels: Sequence[object]
+    ) -> Future[Parcel]:
+        """Have `carrying.carry_out` called on a worker that has what each attempt asks for.
+
+        Args:
+            parcels: handles of what it needs besides; none where the engine is not ``Keeping``.
+        """
         ...
 
     def fault(self) -> str:
@@ -82,6 +90,7 @@ class Bundle(NamedTuple):
     order: Order
     shape: Shape
     attempts: dict[str, Attempt]
+    parcels: Sequence[object]
 
 
 class PilotExecutor:
@@ -107,6 +116,7 @@ class PilotExecutor:
         self.extent = extent
         self._folder = folder
         self._engine = engine
+        self._shelf = Shelf(engine) if isinstance(engine, Keeping) else None
         self._settings = dict(settings)
         self._env = dict(env)
         self._tag = f"{time.time():.0f}{secrets.token_hex(2)}"
@@ -118,7 +128,7 @@ class PilotExecutor:
         self._bundles: dict[int, Bundle] = {}
         self._started: set[str] = set()
         self._read: dict[Path, int] = {}
-        self._heard: deque[tuple[int, Future[bytes]]] = deque()
+        self._heard: deque[tuple[int, Future[Parcel]]] = deque()
         self._bell, self._ring = os.pipe()
         self._looking = False
         self._look_s = SOON_S
@@ -214,19 +224,22 @@ class PilotExecutor:
 
     def _send(self, shape: Shape, taken: Sequence[Attempt]) -> None:
         attempts = {attempt.id: _bare(attempt) for attempt in taken}
-        data = pickle.dumps(list(attempts.values()), pickle.HIGHEST_PROTOCOL)
+        light, parcels = list(attempts.values()), list[object]()
+        if self._shelf is not None:
+            light, parcels = self._shelf.without(light)
+        data = pickle.dumps(light, pickle.HIGHEST_PROTOCOL)
         number = next(self._numbers)
         order = Order(
             __version__, str(self._folder), self._tag, number, self._settings, self._env, data
         )
-        bundle = self._bundles[number] = Bundle(order, shape, attempts)
+        bundle = self._bundles[number] = Bundle(order, shape, attempts, parcels)
         self._live.update(dict.fromkeys(attempts, bundle))
-        self._engine.carry(order, shape[1]).add_done_callback(partial(self._leave, number))
+        self._engine.carry(order, shape[1], parcels).add_done_callback(partial(self._leave, number))
         self._look_soon()
 
     # --- hearing ----------------------------------------------------------------------------------
 
-    def _leave(self, number: int, future: Future[bytes]) -> None:
+    def _leave(self, number: int, future: Future[Parcel]) -> None:
         """On a thread of the engine's: what came back waits for the runner's thread."""
         self._heard.append((number, future))
         with suppress(OSError):  # full of rings already, or closed
@@ -241,26 +254,43 @@ class PilotExecutor:
             if bundle is None:
                 continue
             events += self._settled(bundle, future)
-            with suppress(OSError):
-                os.unlink(bundle.order.claim)
         self._dispatch()
         if events:
             self._sink.put(events)
 
-    def _settled(self, bundle: Bundle, future: Future[bytes]) -> list[ExecutorEvent]:
+    def _settled(self, bundle: Bundle, future: Future[Parcel]) -> list[ExecutorEvent]:
         """The ends of a bundle's attempts, without those told already."""
         error = _error_of(future)
+        left = [name for name in bundle.attempts if self._live.get(name) is bundle]
         if error is None:
-            ended: list[Any] = pickle.loads(future.result())
+            ended = self._taken(bundle, future.result(), left)
             walls_s = [e.outcome.usage.wall_s for e in ended if isinstance(e, Finished)]
             self._waiting.learn(bundle.shape, walls_s)
             return self._new(ended)
-        left = [name for name in bundle.attempts if self._live.get(name) is bundle]
+        if self._shelf is not None:
+            self._shelf.left_nothing(bundle.order.number)
+            if isinstance(error, Gone):
+                self._shelf.forget(bundle.parcels)
+                self._send(bundle.shape, [bundle.attempts[name] for name in left])
+                return []
+        _remove(bundle.order.claim)
         lost = self._engine.explain(error)
         if lost:
             return self._new([Lost(name, Reason.NODE, lost) for name in left])
         outcome = Outcome(Reason.START, str(error) or type(error).__name__, where=self._where)
         return self._new([Finished(name, outcome) for name in left])
+
+    def _taken(self, bundle: Bundle, parcel: Parcel, left: Sequence[str]) -> list[Any]:
+        """The events in what came back. What stays on the worker keeps its claim: an engine that makes
+        it anew, when that worker is lost, must not run the bundle again."""
+        events, stays = list[Any](), False
+        if self._shelf is None:
+            events = pickle.loads(parcel.said)
+        else:
+            events, stays = self._shelf.take(bundle.order.number, parcel, left)
+        if not stays:
+            _remove(bundle.order.claim)
+        return events
 
     def _new(self, events: Sequence[ExecutorEvent]) -> list[ExecutorEvent]:
         """Those events that were not told before."""
@@ -322,6 +352,8 @@ class PilotExecutor:
             messages, self._read[path] = frames_in(str(path), self._read.get(path, 0))
             for message in messages:
                 events += self._new(message)
+        if self._shelf is not None:
+            self._shelf.told_early(events)
         if events:
             self._sink.put(events)
         return bool(events)
@@ -348,7 +380,12 @@ def _bare(attempt: Attempt) -> Attempt:
     return attempt._replace(task=replace(attempt.task, memo=None, inputs={}))
 
 
-def _error_of(future: Future[bytes]) -> BaseException | None:
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _error_of(future: Future[Parcel]) -> BaseException | None:
     if future.cancelled():
         return RuntimeError("the engine cancelled it")
     return future.exception()

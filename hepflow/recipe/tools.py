@@ -411,10 +411,27 @@ class _Paths(Protocol):
     def __call__(self, value: Value) -> Value: ...
 
 
+SCALARS: Final = frozenset({int, str, float, bool, type(None)})
+
+
 def _argument(value: Value, paths: _Paths) -> Value:
-    if type(value) in (int, str, float, bool):
-        return value
-    return _plain_text(paths(value))
+    """A value as a call has it. What holds no file stays the object that it is: a large one is not copied
+    for each call, and who carries calls can see that it is the same."""
+    return value if _is_plain(value) else _plain_text(paths(value))
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether a value is JSON data as it stands, with neither a file nor a path that knows its file."""
+    kind = type(value)
+    if kind is list:
+        return _are_plain(value)  # type: ignore[arg-type]
+    if kind is dict:
+        return _are_plain(list(value.values()))  # type: ignore[union-attr]
+    return kind in SCALARS
+
+
+def _are_plain(items: list[Value]) -> bool:
+    return SCALARS.issuperset(map(type, items)) or all(map(_is_plain, items))
 
 
 def _plain_text(value: Value) -> Value:

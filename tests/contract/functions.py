@@ -16,6 +16,18 @@ def double(x: int) -> int:
     return 2 * x
 
 
+def several(count: int, ledger: str = "") -> list[float]:
+    """A value of some size; leaves a trace where it is asked to."""
+    if ledger:
+        with open(ledger, "a", encoding="utf-8") as file:
+            file.write("made\n")
+    return [n / 8 for n in range(count)]
+
+
+def total(values: list[float], more: list[list[float]] = [], factor: int = 1) -> float:  # noqa: B006
+    return factor * (sum(values) + sum(map(sum, more)))
+
+
 def process() -> int:
     return os.getpid()
 

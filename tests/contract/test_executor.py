@@ -415,6 +415,16 @@ def test_several_returned_values_come_by_name(bench: Bench) -> None:
     assert "lacks three" in lacking.message
 
 
+def test_a_large_value_goes_from_call_to_call(bench: Bench) -> None:
+    made = bench.run(call("several", count=50_000)).outputs["value"]
+    given = [n / 8 for n in range(30_000)]
+    uses = [call("total", values=made, more=[made, given], factor=n) for n in range(3)]
+    assert made == [n / 8 for n in range(50_000)]
+    expected = 2 * sum(made) + sum(given)
+    found = [outcome.outputs["value"] for outcome in bench.run(*uses)]
+    assert found == [0, expected, 2 * expected]
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [("nested", {"a": [1, [2.5, None]], "b": {"c": True}}), ("path", "/some/where")],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client
@@ -18,9 +19,11 @@ from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Lost, Rejected
 from hepflow.model.site import Site
 from hepflow.model.task import Attempt, Resources, Shell, Task
+from hepflow.pilots.orders import Order
 from hepflow_dask import DaskExecutor
+from hepflow_dask.executor import DaskEngine
 from tests.contract.loop import Loop
-from tests.contract.test_executor import Bench
+from tests.contract.test_executor import Bench, call
 from tests.pilots.part import hold
 from tests.services.daemons import free_ports
 from tests.services.slurm import Slurm
@@ -115,6 +118,45 @@ def test_a_lost_worker_loses_what_ran_on_it_and_no_more(tmp_path: Path) -> None:
         cluster.end()
 
 
+def test_a_large_result_stays_where_it_was_made_and_the_head_sends_it_to_nobody(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = _orders(monkeypatch)
+    with started(tmp_path, address=cluster.address) as (executor, loop):
+        bench = Bench(executor, loop, tmp_path)
+        made = bench.run(call("several", count=200_000)).outputs["value"]
+        uses = [call("total", values=made, factor=n) for n in range(6)]
+        found = [outcome.outputs["value"] for outcome in bench.run(*uses)]
+        assert found == [n * sum(made) for n in range(6)]
+        with Client(cluster.address, set_as_default=False) as client:
+            kept = [key for keys in client.has_what().values() for key in keys]
+        assert len([key for key in kept if key.startswith("hepflow-")]) == 1
+    assert all(len(order.attempts) < 10_000 for order in sent)
+
+
+def test_a_large_value_whose_worker_is_lost_is_brought_again_and_not_made_again(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster(tmp_path, workers=2)
+    ledger = tmp_path / "ledger"
+    try:
+        with Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=30)
+            with started(tmp_path, address=cluster.address) as (executor, loop):
+                bench = Bench(executor, loop, tmp_path)
+                task = call("several", count=50_000, ledger=str(ledger))
+                made = bench.run(task).outputs["value"]
+                facts = client.scheduler_info(n_workers=-1)["workers"]
+                places = client.has_what().items()
+                (holder,) = [where for where, keys in places if any("hepflow-" in k for k in keys)]
+                os.kill(client.run(os.getpid, workers=[holder])[holder], signal.SIGKILL)
+                _until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) < len(facts), "it is gone")  # fmt: skip
+                assert bench.run(call("total", values=made)).outputs["value"] == sum(made)
+    finally:
+        cluster.end()
+    assert ledger.read_text() == "made\n"
+
+
 def test_a_scheduler_that_goes_away_loses_what_was_under_way(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -173,6 +215,19 @@ def test_settings_that_say_nothing_sensible_are_refused() -> None:
     assert "takes one of local, htcondor" in refused(cluster="slrum")
     assert "needs the setting 'cpus'" in refused(cluster="slurm")
     assert "'options' takes a mapping" in refused(options=3)
+
+
+def _orders(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """The bundles that are sent from now on."""
+    sent: list[Order] = []
+    carry = DaskEngine.carry
+
+    def seen(engine: DaskEngine, order: Order, *rest: Any) -> Any:
+        sent.append(order)
+        return carry(engine, order, *rest)
+
+    monkeypatch.setattr(DaskEngine, "carry", seen)
+    return sent
 
 
 def _until(done: Callable[[], bool], what: str) -> None:
