@@ -20,7 +20,8 @@ from pathlib import Path
 from hepflow.model.events import Finished
 from hepflow.model.task import Reason
 from hepflow.wire.spelling import decode_lines, finished
-from hepflow.wire.travel import restamped, unpack
+from hepflow.wire.travel import move_into, restamped, unpack
+from hepflow_htcondor.description import KEPT
 from hepflow_htcondor.events import EventLog
 
 
@@ -32,6 +33,8 @@ class Job:
     folder: str
     batch: Batch
     number: int
+    checkpoint: str = ""
+    """Where its checkpoint belongs; empty where it keeps none, or keeps it there by itself."""
     in_queue: bool = False
     """It was put into the queue, out of the list of its cluster."""
     where: str = ""
@@ -46,6 +49,11 @@ class Job:
     @property
     def handle(self) -> str:
         return f"{self.batch.cluster}.{self.number}"
+
+    def bring_checkpoint(self, came: Path) -> None:
+        """Put the checkpoint that came back in the folder ``came``, if one did, where it belongs."""
+        if self.checkpoint and (came / KEPT).is_dir() and os.listdir(came / KEPT):
+            move_into(came / KEPT, self.checkpoint)
 
     @property
     def printed(self) -> str:
@@ -71,10 +79,10 @@ class Batch:
     cluster: int = 0
     log: EventLog | None = None
 
-    def add(self, attempt: str, folder: str) -> Job:
+    def add(self, attempt: str, folder: str, checkpoint: str = "") -> Job:
         """One more job."""
         number = len(self.jobs)
-        self.jobs[number] = Job(attempt, folder, self, number)
+        self.jobs[number] = Job(attempt, folder, self, number, checkpoint)
         return self.jobs[number]
 
     def keep(self) -> None:
@@ -82,7 +90,7 @@ class Batch:
         said = {
             "travels": self.travels,
             "places": self.places,
-            "jobs": [[job.attempt, job.folder] for job in self.jobs.values()],
+            "jobs": [[job.attempt, job.folder, job.checkpoint] for job in self.jobs.values()],
         }
         (self.path / "log").touch()
         unfinished = self.path / "batch.json.tmp"
@@ -112,6 +120,7 @@ class Batch:
             return None
         if self.travels:
             text = unpack(home, text, job.folder, self.places)
+            job.bring_checkpoint(home)
         message, host = decode_lines(text.encode())
         event = finished(message, job.where or str(host))
         return event._replace(outcome=restamped(event.outcome)) if self.travels else event
@@ -131,7 +140,7 @@ def batches_in(folder: Path) -> Iterator[Batch]:
     for path in sorted(folder.glob("*/batch.json"), key=lambda path: int(path.parent.name)):
         said = json.loads(path.read_text(encoding="utf-8"))
         batch = Batch(path.parent, said["travels"], said["places"])
-        for attempt, home in said["jobs"]:
-            batch.add(attempt, home)
+        for attempt, home, checkpoint in said["jobs"]:
+            batch.add(attempt, home, checkpoint)
         os.close(batch.lock())
         yield batch

@@ -15,6 +15,9 @@ from hepflow.model.site import Queue, Runtime, Site, Staging, number, text
 from hepflow.model.task import Attempt, Resources
 from hepflow.wire.containers import image_uri
 
+KEPT: Final = "kept"
+"""The folder of a checkpoint at a job that travels."""
+
 VACATE_S: Final = 10
 """Seconds beyond a task's own grace in which the capsule writes its result."""
 
@@ -25,6 +28,8 @@ class Shape(NamedTuple):
     queue: str
     resources: Resources
     image: str
+    keeps: bool = False
+    """They keep a checkpoint, which has to come home also where they are evicted."""
 
     def queue_of(self, site: Site) -> Queue:
         """The queue of that name."""
@@ -93,9 +98,10 @@ def _program(site: Site, shape: Shape, folder: str, travels: bool) -> Iterator[s
     yield f"error = {folder}/$(number).job"
     if travels:
         yield "should_transfer_files = YES"
-        yield "when_to_transfer_output = ON_EXIT"
+        # HTCondor keeps what an evicted job leaves, for 'condor_evicted_files' to get.
+        yield f"when_to_transfer_output = ON_EXIT{'_OR_EVICT' if shape.keeps else ''}"
         yield "transfer_input_files = $(brings)"
-        yield "transfer_output_files = out, $(number)"
+        yield f"transfer_output_files = out, $(number){f', {KEPT}' if shape.keeps else ''}"
     else:
         yield "should_transfer_files = NO"
     wanted = text(site.settings_for(shape.queue_of(site)), "getenv")
@@ -166,7 +172,7 @@ capsule=$!
 trap 'kill -TERM "$capsule"' TERM INT
 wait "$capsule"; code=$?
 while kill -0 "$capsule" 2>/dev/null; do wait "$capsule"; code=$?; done
-mkdir -p out
+mkdir -p out {kept}
 if [ -e "$1" ]; then sed "s|$here|{word}|g" "$1" >told && mv told "$1"; else : >"$1"; fi
 exit "$code"
 """
@@ -184,4 +190,5 @@ def job_script(site: Site, folder: str, capsule: str, python: str, word: str) ->
     return form.format(
         setup="".join(f"{line}\n" for line in setup),
         python=shlex.quote(python), capsule=shlex.quote(capsule), folder=shlex.quote(folder), word=word,
+        kept=KEPT,
     )  # fmt: skip

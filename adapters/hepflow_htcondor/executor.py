@@ -25,10 +25,18 @@ from hepflow.wire.bundle import write_capsule
 from hepflow.wire.orders import Orders
 from hepflow.wire.packing import lay_out
 from hepflow.wire.spelling import encode
-from hepflow.wire.travel import HERE, Luggage
+from hepflow.wire.travel import HERE, Luggage, Piece
 from hepflow_htcondor.batch import Batch, Job, batches_in
 from hepflow_htcondor.commands import Answer, Commands
-from hepflow_htcondor.description import Item, Shape, describe, grace_s, image_of, job_script
+from hepflow_htcondor.description import (
+    KEPT,
+    Item,
+    Shape,
+    describe,
+    grace_s,
+    image_of,
+    job_script,
+)
 from hepflow_htcondor.watching import Watch
 
 CAPACITY: Final = 10_000
@@ -181,7 +189,12 @@ class HTCondorExecutor:
         queue = self._site.queue_for(attempt.task.resources)
         if isinstance(queue, str):
             return queue
-        return Shape(queue.name, attempt.task.resources, image_of(self._site, attempt))
+        image = image_of(self._site, attempt)
+        return Shape(queue.name, attempt.task.resources, image, self._keeps(attempt))
+
+    def _keeps(self, attempt: Attempt) -> bool:
+        """Whether its checkpoint has to travel."""
+        return self.travels and bool(attempt.task.checkpoint and attempt.checkpoint)
 
     def _submit_at(self, when: float) -> None:
         if not self._due and self._waiting:
@@ -240,7 +253,11 @@ class HTCondorExecutor:
         brings: list[str] = []
         as_there = attempt
         if self.travels:
-            as_there, brings = luggage.pack(attempt)
+            as_there, brings = luggage.pack(attempt, kept=KEPT)
+            if self._keeps(attempt) and os.path.isdir(attempt.checkpoint):
+                earlier = Piece(attempt.checkpoint, f"k{count}")
+                lay_out(batch.path / "in", earlier, KEPT)
+                brings.append(f"{earlier.name}/{KEPT}")
         elif image_of(self._site, attempt):
             as_there = attempt._replace(task=replace(attempt.task, container=None))
         entry = encode(self._orders.entry(as_there, count))
@@ -250,7 +267,7 @@ class HTCondorExecutor:
         item = self._item(count, attempt, brings)
         if item.home:
             (batch.path / item.home).mkdir(parents=True)
-        batch.add(attempt.id, attempt.folder)
+        batch.add(attempt.id, attempt.folder, attempt.checkpoint if self._keeps(attempt) else "")
         return item
 
     def _item(self, count: int, attempt: Attempt, brings: list[str]) -> Item:

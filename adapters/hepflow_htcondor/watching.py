@@ -115,6 +115,21 @@ class Watch:
                 job.leaving = True
         self._act("condor_rm", words)
 
+    def _fetch(self, job: Job) -> None:
+        """Get the checkpoint of an evicted job from where HTCondor keeps it, and only then remove the
+        job: with it that goes."""
+
+        def answered(_answer: Answer) -> None:
+            if self._closed or job.batch.jobs.get(job.number) is not job:
+                return
+            job.bring_checkpoint(job.batch.path / job.handle)
+            job.leaving = False
+            self._remove([job])
+
+        job.leaving = True
+        words = ["condor_evicted_files", "get", job.handle]
+        self._commands.run(words, answered, job.batch.path)
+
     def _act(self, command: str, words: set[str]) -> None:
         """Do something to jobs or clusters, again and again while nobody is there to do it."""
 
@@ -173,6 +188,8 @@ class Watch:
             return self._tell(job, Started(job.attempt, job.where, job.printed))
         if event.kind in GONE_BACK:
             job.lost = GONE_BACK[event.kind], f"HTCondor took it from {job.where}: {event.why}"
+            if event.kind is Kind.JOB_EVICTED and job.checkpoint and not job.leaving:
+                self._fetch(job)
         elif event.kind is Kind.JOB_HELD:
             return self._held(job, event)
         elif event.kind is Kind.JOB_ABORTED:

@@ -129,11 +129,15 @@ def _inner(output: Output, location: str, name: str) -> str:
     return os.path.join(above, os.path.basename(location.rstrip("/")))
 
 
-def lay_out(above: Path, piece: Piece) -> None:
-    """Put a file or a directory into a folder of its own, without a copy where that is possible."""
+def lay_out(above: Path, piece: Piece, name: str = "") -> None:
+    """Put a file or a directory into a folder of its own, without a copy where that is possible.
+
+    Args:
+        name: what it is called there; by default what it is called here.
+    """
     folder = above / piece.name
     folder.mkdir(parents=True)
-    target = folder / os.path.basename(piece.location.rstrip("/"))
+    target = folder / (name or os.path.basename(piece.location.rstrip("/")))
     if piece.files:
         for path in piece.files:
             (target / path).parent.mkdir(parents=True, exist_ok=True)

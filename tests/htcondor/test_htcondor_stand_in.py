@@ -325,6 +325,64 @@ def test_a_task_travels_with_its_files_and_its_outputs_come_home(
     assert outcome.usage.peak_bytes > 0
 
 
+KEEPS = "trap 'exit 1' TERM; cat kept 2>/dev/null && exit 0; echo so far >kept; touch {trace}; sleep 100 & wait"  # fmt: skip
+
+
+def keeping(folder: Path, **more: Any) -> list[Attempt]:
+    """Two attempts at a task that goes on from what it kept."""
+    text = KEEPS.format(trace=folder / "trace")
+    task = shell(text, checkpoint=("kept",), **more)
+    return [Attempt(f"step#{n}", task, f"{folder}/tasks/{n}", 0, f"{folder}/keep") for n in (1, 2)]
+
+
+def test_what_an_evicted_task_keeps_is_there_for_the_next_attempt(
+    bench: Any, tmp_path: Path, condor_stand_in: CondorStandIn
+) -> None:
+    there = bench(FAR)
+    first, second = keeping(tmp_path)
+    there.executor.submit([first])
+    there.started(first)
+    wait_until((tmp_path / "trace").exists, "its program has kept something")
+    condor_stand_in.call("condor_vacate_job", there.handle(first))
+    there.loop.finish([first.id])
+    event = there.loop.final[first.id]
+    assert isinstance(event, Lost)
+    assert event.reason is Reason.PREEMPTED
+    assert (tmp_path / "keep" / "kept").read_text() == "so far\n"
+    assert condor_stand_in.call("condor_q", "-af", "ClusterId") == ""
+    there.executor.submit([second])
+    there.loop.finish([second.id])
+    assert there.loop.outcome(second.id).stdout == "so far\n"
+
+
+def test_what_a_task_keeps_at_its_time_limit_comes_home(bench: Any, tmp_path: Path) -> None:
+    there = bench(FAR)
+    first, second = keeping(tmp_path, resources=Resources(walltime_s=1.5))
+    for attempt, reason in ((first, Reason.TIMEOUT), (second, None)):
+        there.executor.submit([attempt])
+        there.loop.finish([attempt.id])
+        assert there.loop.outcome(attempt.id).reason is reason
+    assert there.loop.outcome(second.id).stdout == "so far\n"
+
+
+def test_an_evicted_job_without_files_kept_is_lost_all_the_same(
+    bench: Any, tmp_path: Path, condor_stand_in: CondorStandIn
+) -> None:
+    there = bench(FAR)
+    first, _ = keeping(tmp_path)
+    there.executor.submit([first])
+    there.started(first)
+    wait_until((tmp_path / "trace").exists, "its program has kept something")
+    command = condor_stand_in.at / "bin" / "condor_evicted_files"
+    command.rename(f"{command}.hidden")  # an HTCondor that has no such command
+    try:
+        condor_stand_in.call("condor_vacate_job", there.handle(first))
+        there.loop.finish([first.id])
+    finally:
+        Path(f"{command}.hidden").rename(command)
+    assert isinstance(there.loop.final[first.id], Lost)
+
+
 def test_a_failure_far_away_comes_home_with_what_was_printed(bench: Any) -> None:
     failed, missing = bench(FAR).run(
         shell("echo one; echo 'no beam' >&2; exit 7"), shell("touch a", Output("o", "b"))

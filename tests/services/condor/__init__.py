@@ -2,10 +2,10 @@
 
 What is real: the submit language, the ClassAds and the reader of event logs are the official
 bindings' (`htcondor2`, `classad2`). What is made up: `condor_submit`, `condor_q`, `condor_history`,
-`condor_rm`, `condor_hold`, `condor_release`, `condor_vacate_job`, and the pool behind them, one
-process that runs the jobs on this machine. So it shows that hepflow writes descriptions that HTCondor
-can parse, and reads what HTCondor would log; it shows nothing of matchmaking among many machines, of
-security, or of a real schedd's wording.
+`condor_rm`, `condor_hold`, `condor_release`, `condor_vacate_job`, `condor_evicted_files`, and the pool
+behind them, one process that runs the jobs on this machine. So it shows that hepflow writes descriptions
+that HTCondor can parse, and reads what HTCondor would log; it shows nothing of matchmaking among many
+machines, of security, or of a real schedd's wording.
 
     submit.py    a description becomes job ads, or is refused
     pool.py      the queue: what waits, runs, is held, and how much room there is
@@ -37,6 +37,7 @@ COMMANDS = (
     "condor_hold",
     "condor_release",
     "condor_vacate_job",
+    "condor_evicted_files",
 )
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -129,6 +130,25 @@ def act(at: Path, argv: list[str], action: str, command: str) -> int:
     return 0
 
 
+def evicted_files(at: Path, argv: list[str]) -> int:
+    """Show or copy what was saved of evicted jobs."""
+    parser = argparse.ArgumentParser("condor_evicted_files", allow_abbrev=False)
+    parser.add_argument("what", nargs="?", choices=("dir", "list", "get"), default="dir")
+    parser.add_argument("ids", nargs="+")
+    asked = parser.parse_args(argv)
+    code = 0
+    for name in asked.ids:
+        saved = at / "spool" / name
+        if not saved.is_dir():
+            print(f"HTCondor is not holding any files for job {name}", file=sys.stderr)
+            code = 1
+        elif asked.what == "get":
+            shutil.copytree(saved, Path.cwd() / name)
+        else:
+            print(saved if asked.what == "dir" else "\n".join(sorted(os.listdir(saved))))
+    return code
+
+
 def _constraint(ids: list[str], constraint: str | None) -> str:
     parts = []
     for name in ids:
@@ -150,6 +170,7 @@ def main(at: Path, name: str, argv: list[str]) -> int:
         "condor_hold": lambda: act(at, argv, "hold", name),
         "condor_release": lambda: act(at, argv, "release", name),
         "condor_vacate_job": lambda: act(at, argv, "vacate", name),
+        "condor_evicted_files": lambda: evicted_files(at, argv),
     }
     try:
         return verbs[name]()
