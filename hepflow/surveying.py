@@ -43,11 +43,13 @@ class SiteReport:
         checks: what was looked at; a check that is not ``ok`` says how to mend it.
         sample: the submit files for a sample task; empty where the executor writes none, or where
             something must be mended first.
+        note: why there is no sample.
     """
 
     name: str
     checks: Sequence[Check]
     sample: str = ""
+    note: str = ""
 
     @property
     def usable(self) -> bool:
@@ -91,11 +93,13 @@ def survey(name: str, workflow: Workflow | None, inputs: Values, place: StorePla
     if any(
         check.group == "config" and not check.ok and check.name != "retired" for check in checks
     ):
-        return SiteReport(file.name, checks)
+        note = "what would be submitted is shown here as soon as the config is complete"
+        return SiteReport(file.name, checks, note=note)
     site, kind = site_at(name)
     executor = executor_at(site, kind, place.sites(0))
     if not isinstance(executor, Submits):
-        return SiteReport(file.name, checks)
+        note = f"there is no submit file: the {site.executor} executor hands tasks to workers of its own"
+        return SiteReport(file.name, checks, note=note)
     try:
         sample = executor.sample(_sample_attempts(workflow, inputs, place))
     except ValueError as error:

@@ -90,6 +90,8 @@ def check(
         say_checks(report.checks)
         if report.sample:
             words.say("\n" + report.sample.rstrip())
+        elif report.note:
+            words.say(f"\n{report.note}", err=True)
     return 0 if report.usable else MISSING
 
 

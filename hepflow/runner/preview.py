@@ -248,8 +248,7 @@ def first_tasks(workflow: Workflow, inputs: Values, planner: Planner) -> list[tu
             (names[event.invocation], event.task) for event in events if isinstance(event, Planned)
         ]
         if tasks:
-            first = step_of(tasks[0][0])
-            return [(name, task) for name, task in tasks if step_of(name) == first]
+            return tasks
         actions = scheduler.handle(events, 0.0)
     return []
 

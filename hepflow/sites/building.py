@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hepflow.model.errors import RecipeError
@@ -130,10 +130,11 @@ def _check_requirements(file: SiteFile, environ: Mapping[str, str], faults: Faul
     own = file.files[0]
     start = f"write {user_folder(environ) / own.name} with 'extends: {file.name}' and"
     fix = start if own.parent == shipped_folder() else f"write into {own}:"
-    for dotted in required:
-        if file.find(dotted) in (None, "", [], {}):
-            what = f"the site '{file.name}' needs your '{dotted}'"
-            faults.add("HF258", ("requires",), what, fix=f"{fix} '{_as_yaml(dotted)}'")
+    missing = [dotted for dotted in required if file.find(dotted) in (None, "", [], {})]
+    asked = " and ".join(f"'{line}'" for line in _as_yaml(missing))
+    for dotted in missing:
+        what = f"the site '{file.name}' needs your '{dotted}'"
+        faults.add("HF258", ("requires",), what, fix=f"{fix} {asked}")
 
 
 def _check_settings(file: SiteFile, known: Mapping[str, str], faults: Faults) -> None:
@@ -148,6 +149,19 @@ def _check_settings(file: SiteFile, known: Mapping[str, str], faults: Faults) ->
             faults.add("HF256", path[: at + 1], what, fix=fix)
 
 
-def _as_yaml(dotted: str) -> str:
-    *above, last = dotted.split(".")
-    return "".join(f"{part}: {{" for part in above) + f"{last}: ..." + "}" * len(above)
+def _as_yaml(dotted: Sequence[str]) -> list[str]:
+    """Lines of a site file that say all of these, each once."""
+    tree: dict[str, Any] = {}
+    for name in dotted:
+        *above, last = name.split(".")
+        place = tree
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = None
+    return [f"{name}: {_flow(inner)}" for name, inner in tree.items()]
+
+
+def _flow(inner: dict[str, Any] | None) -> str:
+    if inner is None:
+        return "..."
+    return "{" + ", ".join(f"{name}: {_flow(more)}" for name, more in inner.items()) + "}"

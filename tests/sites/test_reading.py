@@ -183,6 +183,8 @@ def test_what_a_user_must_say_is_told_with_where_to_write_it(write: Write, tmp_p
     assert f"fix: write {own} with 'extends: nersc-perlmutter' and 'account: ...'" in said
     said = faults("kubernetes")
     assert "'settings: {namespace: ...}'" in said
+    said = faults("aws-batch")
+    assert said.count("and 'settings: {bucket: ..., job_queue: ...}'") == 2
     path = write("nersc-perlmutter.yaml", "extends: nersc-perlmutter\n")
     assert f"fix: write into {path}: 'account: ...'" in faults("nersc-perlmutter")
 
