@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hepflow.model.errors import Problem, RecipeError
 from hepflow.model.task import Outcome, Task
@@ -82,6 +82,24 @@ class RefusedTool:
         raise AssertionError("a tool that cannot run leaves nothing to collect")
 
 
+SECRETS: Final = "http://commonwl.org/cwltool#Secrets"
+
+
+def _refuse_secrets(process: Process) -> None:
+    """A secret would stand in the store, in the command that it keeps: better that nothing runs."""
+    asked, _ = process.get_requirement(SECRETS)
+    if asked is not None:
+        ids = (str(name) for name in asked.get("secrets") or ())
+        names = ", ".join(f"'{name.rpartition('#')[2].rpartition('/')[2]}'" for name in ids)
+        raise unsupported(
+            process,
+            f"it has secrets ({names}), and hepflow keeps inputs and commands in its store, for all who"
+            " may read the project folder",
+            "have it read the secret from a file whose path is an input of type string, or from where"
+            " the service's own tools keep it, and take out cwltool:Secrets",
+        )
+
+
 class CommandTool:
     """A CommandLineTool.
 
@@ -94,6 +112,7 @@ class CommandTool:
     """
 
     def __init__(self, process: Process, setup: Setup) -> None:
+        _refuse_secrets(process)
         self.definition = Definition(process)
         self.setup = setup
         self._ports = _input_ports(process)

@@ -225,6 +225,14 @@ def test_a_fault_in_another_file_is_told_there(project: Path) -> None:
     ]
 
 
+def test_a_secret_is_refused_before_it_could_be_kept(project: Path) -> None:
+    text = ECHO.replace("class:", "$namespaces: {cwltool: 'http://commonwl.org/cwltool#'}\nclass:")
+    workflow = load(text + "hints: {'cwltool:Secrets': {secrets: [word]}}\n")
+    assert workflow.prepare is not None
+    with pytest.raises(RecipeError, match=r"HF249.*secrets.*word.*store"):
+        workflow.prepare({"word": "x"})
+
+
 def test_a_needed_image_is_a_matter_of_support_and_not_of_the_document(project: Path) -> None:
     text = ECHO + "requirements: {DockerRequirement: {dockerPull: debian}}\n"
     workflow = load(text, use_container="false")
