@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -25,15 +26,12 @@ from hepflow.arrays.service import Array, Fault, Said
 from hepflow.model.site import Queue, Site, number, text
 from hepflow.model.task import Reason, Resources
 from hepflow_clouds.azure_asking import RETRIES, asked, signed_in
+from hepflow_clouds.azure_machines import POOL, job_fault, pool_fault, specified
 from hepflow_clouds.providers import Job, memory_mib
 
 ADDED_AT_ONCE: Final = 100
 MACHINES: Final = 10
 """Most machines of a job's own where the site does not say."""
-
-SYSTEM: Final = ("microsoft-dsvm", "ubuntu-hpc", "2204", "batch.node.ubuntu 22.04")
-"""What machines of a job's own run: publisher, offer, SKU, and Batch's agent. It has a container
-runtime and drivers of GPUs."""
 
 SCRIPT: Final = "HEPFLOW_SCRIPT"
 COMMAND: Final = f"""/bin/sh -c 'eval "$(printf %b "${SCRIPT}")"'"""
@@ -42,7 +40,8 @@ and how a command line is split where no shell does it is nowhere said."""
 
 SELECTED: Final = ["id", "state", "previousState", "constraints", "executionInfo", "nodeInfo"]
 LOOK_S: Final = 60
-"""Seconds between two looks whether a job is over or gone, which the library takes on a thread of its own."""
+"""Seconds between two looks whether a job is over or gone, which the library takes on a thread of its own, and
+between two whether one that waits gets machines."""
 
 UNWANTED: Final = {"terminateReason": "no longer wanted by hepflow"}
 """Azure's library (15.1) sends no request to end a job that gives no reason."""
@@ -85,6 +84,8 @@ class AzureBatch:
         self._sizes: dict[str, int] = {}
         self._ended: set[str] = set()
         """Jobs that were ended: what of them has not begun stays as it is."""
+        self._looked: dict[str, float] = {}
+        """When it was looked whether jobs get machines, by ``time.monotonic()``."""
         self._begun: dict[tuple[str, int], datetime | None] = {}
         """When tasks began that were told as running."""
 
@@ -126,26 +127,7 @@ class AzureBatch:
             array.size * _share(self._site, array.queue, array.resources, slots) / slots
         )
         count = min(wanted, int(number(settings, "machines", MACHINES)))
-        publisher, offer, sku, agent = SYSTEM
-        return models.BatchAutoPoolSpecification(
-            auto_pool_id_prefix="hepflow",
-            pool_lifetime_option=models.BatchPoolLifetimeOption.JOB,
-            pool=models.BatchPoolSpecification(
-                vm_size=text(settings, "machine"),
-                task_slots_per_node=slots,
-                target_dedicated_nodes=0 if array.queue.preemptible else count,
-                target_low_priority_nodes=count if array.queue.preemptible else 0,
-                virtual_machine_configuration=models.VirtualMachineConfiguration(
-                    image_reference=models.BatchVmImageReference(
-                        publisher=publisher, offer=offer, sku=sku, version="latest"
-                    ),
-                    node_agent_sku_id=agent,
-                    container_configuration=models.BatchContainerConfiguration(
-                        type=models.ContainerType.DOCKER_COMPATIBLE
-                    ),
-                ),
-            ),
-        )
+        return specified(self._site, array.queue, count, slots)
 
     def _task(self, array: Array, element: int) -> Any:
         needed = array.resources
@@ -212,8 +194,34 @@ class AzureBatch:
                     raise
                 found = []
             there = {int(task.id): task for task in found}
+            if self._waits(name, found):
+                yield from self._fault(name, job)
             for element in sorted(set(range(job.size)) - job.over):
                 yield from self._news(name, job, element, there.get(element))
+
+    def _waits(self, name: str, tasks: Collection[Any]) -> bool:
+        """Whether nothing of a job has begun, and it is time to look why."""
+        if any(task.state != models.BatchTaskState.ACTIVE for task in tasks):
+            return False
+        now = time.monotonic()
+        if not tasks or now - self._looked.get(name, -math.inf) < LOOK_S:
+            return False
+        self._looked[name] = now
+        return True
+
+    def _fault(self, name: str, job: Job) -> Iterator[Said]:
+        """The end of a job that will never have a machine."""
+        found = _asked(lambda: self._client.get_job(name))
+        fault = job_fault(found)
+        pool = found.execution_info.pool_id if found.execution_info else ""
+        if fault is None and pool and found.pool_info.auto_pool_specification is not None:
+            fault = pool_fault(_asked(lambda: self._client.get_pool(pool, select=POOL)))
+        if fault is not None:
+            left = sorted(set(range(job.size)) - job.over)
+            self.end(name, left)
+            job.over.update(left)
+            for element in left:
+                yield Said(name, element, "", True, *fault)
 
     def _news(self, name: str, job: Job, element: int, task: Any) -> Iterator[Said]:
         """What is new of one element."""
@@ -282,6 +290,7 @@ class AzureBatch:
         """Delete the job, and with it machines of its own."""
         _unless_gone(lambda: self._client.begin_delete_job(job, polling_interval=LOOK_S))
         self._ended.discard(job)
+        self._looked.pop(job, None)
         for element in range(self._sizes.pop(job, 0)):
             self._begun.pop((job, element), None)
 

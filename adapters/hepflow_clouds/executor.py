@@ -48,6 +48,8 @@ MAKERS: Final[Mapping[str, Maker]] = {
 }
 """The providers by the names that sites have for them."""
 
+PARTS: Final = 4
+"""Of the name of a system of Azure's machines."""
 NEEDED: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
     "aws": [("region",), ("job_queue",)],
     "gcp": [("region",), ("project",)],
@@ -85,6 +87,7 @@ class CloudsExecutor:
         "share": "AWS: the share identifier of a queue with fair shares",
         "slots": "Azure: into how many parts a machine is divided that tasks share; 1",
         "storage_account": "Azure: the storage account that has the bucket",
+        "system": "Azure: what machines of an array's own run, PUBLISHER:OFFER:SKU:AGENT",
     }
 
     def __init__(self, workdir: Path, *, site: Site) -> None:
@@ -172,4 +175,8 @@ def _provider(site: Site, queue: Queue) -> str:
     for name in ("memory_mib", "machines", "slots"):
         if number(settings, name, 1) < 1:
             raise ValueError(f"the setting '{name}' is 1 or more, not {settings[name]}")
+    system = text(settings, "system")
+    if system and len([part for part in system.split(":") if part.strip()]) != PARTS:
+        shape = "PUBLISHER:OFFER:SKU:AGENT"
+        raise ValueError(f"the setting 'system' takes {shape}, not '{system}'")
     return provider

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hepflow.model.errors import Problem, RecipeError
 from hepflow.model.task import Outcome, Task
@@ -89,7 +89,7 @@ def _refuse_secrets(process: Process) -> None:
     """A secret would stand in the store, in the command that it keeps: better that nothing runs."""
     asked, _ = process.get_requirement(SECRETS)
     if asked is not None:
-        ids = (str(name) for name in asked.get("secrets") or ())
+        ids = (str(name) for name in cast("Iterable[object]", asked.get("secrets") or ()))
         names = ", ".join(f"'{name.rpartition('#')[2].rpartition('/')[2]}'" for name in ids)
         raise unsupported(
             process,

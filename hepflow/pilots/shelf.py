@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from hepflow.model.events import ExecutorEvent, Finished
-from hepflow.model.task import Attempt
+from hepflow.model.task import Attempt, Call
 from hepflow.model.values import Value
 from hepflow.pilots.parcels import (
     LARGE,
@@ -84,13 +84,19 @@ class Shelf:
         handles: dict[int, object] = {}
 
         def change(value: Value) -> Any:
-            # Nothing of a few numbers is large; this is the path of a hundred thousand small calls.
-            if type(value) in NUMBERS or (type(value) is str and len(value) < LARGE):
-                return value
             return self._outside(value, handles)
 
-        light = [with_arguments(attempt, change) for attempt in attempts]
-        return (light if handles else list(attempts)), list(handles.values())
+        light = [with_arguments(a, change) if self._has_large(a) else a for a in attempts]
+        return light, list(handles.values())
+
+    def _has_large(self, attempt: Attempt) -> bool:
+        """Whether anything it is called with is large: of a hundred thousand small calls nothing is."""
+        call = attempt.task.command
+        return isinstance(call, Call) and any(
+            type(value) not in NUMBERS and weight(value) >= LARGE
+            for given in (call.arguments, call.offered)
+            for value in given.values()
+        )
 
     def _outside(self, value: Value, handles: dict[int, object]) -> Any:
         """A value, or what stands for it or for parts of it."""

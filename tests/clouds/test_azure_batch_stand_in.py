@@ -245,8 +245,37 @@ def test_a_job_has_machines_of_its_own_where_no_pool_is_named(bench: Any) -> Non
 
 
 @pytest.mark.parametrize(
+    ("machine", "told"),
+    [("Standard_None", "AllocationTimedout: "), ("Standard_TooMany", "CoreQuotaReached: ")],
+)
+def test_a_job_that_gets_no_machine_is_told_and_only_what_may_pass_is_tried_again(
+    bench: Any, machine: str, told: str
+) -> None:
+    queue = Queue("own", cpus=4, settings={"machine": machine})
+    first, second = bench(replace(SITE, queues=(queue,))).run(shell("true"), shell("true"))
+    if machine == "Standard_None":
+        assert isinstance(first, Lost)
+        assert told in first.message
+    else:
+        assert first.outcome.reason is Reason.REJECTED
+        assert told in first.outcome.message
+    assert type(first) is type(second)
+
+
+def test_a_site_says_what_machines_run(tmp_path: Path) -> None:
+    system = "almalinux:almalinux-hpc:8-hpc-gen2:batch.node.el 8"
+    queue = Queue("own", cpus=4, settings={"machine": "Standard_D4", "system": system})
+    text = CloudsExecutor(tmp_path, site=replace(SITE, queues=(queue,))).sample(
+        [Attempt("a#1", shell("true"), f"{tmp_path}/a")]
+    )
+    assert "offer: almalinux-hpc" in text
+    assert "nodeAgentSKUId: batch.node.el 8" in text
+
+
+@pytest.mark.parametrize(
     ("changed", "told"),
     [
+        ({"system": "ubuntu"}, "the setting 'system' takes PUBLISHER:OFFER:SKU:AGENT"),
         ({"batch_account": ""}, "needs the setting 'batch_account' in queue 'cpu'"),
         ({"pool": ""}, "needs the setting 'machine' or 'pool' in queue 'cpu'"),
         ({"slots": 0}, "the setting 'slots' is 1 or more, not 0"),

@@ -7,7 +7,7 @@ machine in a sandbox that has the machine's programs and nothing else: one machi
 pool. A command line is split as a shell splits it, but for variables; a variable with a line end is refused, because
 Azure hands them to containers line by line. Job names, sizes of collections and slots are held to the limits of the
 reference. A task whose machine is taken away goes back to the queue, as there. An image whose name has
-`absent` in it cannot be pulled. No signature of a request is checked, but those of links are: by making them
+`absent` in it cannot be pulled. Of a machine `Standard_None` or `Standard_TooMany` there is none. No signature of a request is checked, but those of links are: by making them
 again with the client's own code. What Azure says of failures is known from others' programs and its pages only.
 """
 

@@ -23,6 +23,11 @@ Body = dict[str, Any]
 NAME = re.compile(r"[-\w]{1,64}")
 POOLS = {"work", "gpu"}
 SLOTS = 4
+NO_MACHINES = {
+    "Standard_None": "AllocationTimedout: Desired number of machines could not be allocated",
+    "Standard_TooMany": "AccountLowPriorityCoreQuotaReached: The account has no cores left",
+}
+"""Kinds of machines that a pool gets none of, and what it then says."""
 ADDED_AT_ONCE = 100
 GRACE_S = 2.0
 
@@ -53,7 +58,7 @@ class Task:
 
     @property
     def waits(self) -> bool:
-        return self.state == "active" and self.job["state"] == "active"
+        return self.state == "active" and self.job["state"] == "active" and not _errors(self.job)
 
     def start(self) -> None:
         """Run its command, unless its image is not there."""
@@ -162,7 +167,10 @@ class Jobs:
             raise Refused(404, "PoolNotFound", "The specified pool does not exist.\nRequestId:1")
         for one in body.get("commonEnvironmentSettings", []):
             _check_variable(one)
-        self.jobs[name] = {**body, "state": "active", "creationTime": _now()}
+        own = "autoPoolSpecification" in pool
+        info = {"startTime": _now(), "poolId": f"hepflow_{name}" if own else pool["poolId"]}
+        told = {"state": "active", "creationTime": _now(), "executionInfo": info}
+        self.jobs[name] = {**body, **told}
         self.tasks[name] = {}
 
     def update(self, name: str, body: Body) -> None:
@@ -172,6 +180,15 @@ class Jobs:
         if body.get("allTasksCompleteMode") == "terminatejob" and not self.tasks[name]:
             job["state"] = "completed"
         job |= body
+
+    def pool(self, name: str) -> Body:
+        """A job's own pool, as far as its size is asked for."""
+        for job in self.jobs.values():
+            if job["executionInfo"]["poolId"] == name:
+                errors = _errors(job)
+                nodes = {"currentDedicatedNodes": 0, "currentLowPriorityNodes": 0 if errors else 1}
+                return {"id": name, "allocationState": "steady", "resizeErrors": errors, **nodes}
+        raise Refused(404, "PoolNotFound", "The specified pool does not exist.\nRequestId:1")
 
     def job(self, name: str) -> Body:
         if name not in self.jobs:
@@ -245,6 +262,13 @@ class Jobs:
                         task.start()
                         free -= task.slots
             time.sleep(0.05)
+
+
+def _errors(job: Body) -> list[Body]:
+    """Why a job's own pool has no machine: by the kind of machine that is asked for."""
+    asked = job["poolInfo"].get("autoPoolSpecification", {}).get("pool", {}).get("vmSize", "")
+    code, _, message = NO_MACHINES.get(asked, "").partition(": ")
+    return [{"code": code, "message": message}] if code else []
 
 
 def _error(code: str, message: str) -> Body:

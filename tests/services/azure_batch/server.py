@@ -63,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path.startswith("/stand-in/"):
             return 200, self._beyond(path.rpartition("/")[2], body)
+        if self.command == "GET" and path.startswith("/pools/"):
+            return 200, self.server.jobs.pool(path.rpartition("/")[2])
         found = PATH.fullmatch(path)
         if found is None or "api-version=" not in self.path:
             raise Refused(404, "ResourceNotFound", f"no such path: {self.path}")
