@@ -219,11 +219,19 @@ class ParslEngine:
                 what = (
                     "runs, but no worker of it was heard of" if silent else "ended without a worker"
                 )
-                self._fault = f"a block of Parsl workers {what}{self._said(block, state)}"
+                hint = (
+                    f"; workers must reach this machine at {self._reached_at()}" if silent else ""
+                )
+                self._fault = f"a block of Parsl workers {what}{self._said(block, state)}{hint}"
                 return
         alive = sum(not state.terminal for state in status.values())
         if alive < self._blocks and self._htex.outstanding():
             self._scale_out(self._blocks - alive)
+
+    def _reached_at(self) -> str:
+        """Where workers look for the head."""
+        said = self._htex.address or "any of its addresses"
+        return f"{said} (the setting 'address')"
 
     def _said(self, block: str, state: Any) -> str:
         """The end of what a block wrote."""

@@ -27,8 +27,9 @@ from hepflow.pilots.parcels import (
     with_arguments,
 )
 
-MOST_BYTES: Final = 256 << 20
-"""Of values that are kept on the workers, and therefore in this process too; the longest unused go first."""
+MOST_BYTES: Final = 64 << 20
+"""Of values that are kept on the workers, and therefore in this process too (where numbers take four times as
+much); the longest unused go first, but for the last."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from hepflow.model.events import Lost, Rejected
 from hepflow.model.site import Queue, Site
 from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow_parsl import ParslExecutor
+from hepflow_parsl import executor as executor_module
 from tests.contract.loop import Loop
 from tests.contract.test_executor import Bench
 from tests.pilots.part import hold
@@ -109,6 +110,21 @@ def test_workers_of_this_machine_that_cannot_start_are_told_as_well(tmp_path: Pa
         event = loop.final["a#1"]
         assert isinstance(event, Rejected)
         assert "no python here" in event.message
+
+
+@pytest.mark.slow
+def test_workers_that_are_never_heard_of_are_told_with_where_they_look_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert executor_module.PATIENCE_S + 2 * executor_module.WATCH_S < 60
+    monkeypatch.setattr(executor_module, "PATIENCE_S", 3.0)
+    with started(tmp_path, setup=("sleep 1000",)) as (executor, loop):
+        executor.submit([Attempt("a#1", task("true"), str(tmp_path / "a"))])
+        loop.finish(["a#1"], 60)
+        event = loop.final["a#1"]
+        assert isinstance(event, Rejected)
+        assert "runs, but no worker of it was heard of" in event.message
+        assert "must reach this machine at 127.0.0.1 (the setting 'address')" in event.message
 
 
 def test_a_task_larger_than_a_worker_is_refused(tmp_path: Path) -> None:
