@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
+from hepflow import api
 from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Lost, Rejected
 from hepflow.model.site import Site
@@ -132,6 +133,41 @@ def test_a_large_result_stays_where_it_was_made_and_the_head_sends_it_to_nobody(
             kept = [key for keys in client.has_what().values() for key in keys]
         assert len([key for key in kept if key.startswith("hepflow-")]) == 1
     assert all(len(order.attempts) < 10_000 for order in sent)
+
+
+CHAIN = """\
+hepflow: v1
+name: chain
+steps:
+  make:
+    python: functions:several
+    inputs: {count: 50000}
+    outputs: [value]
+  use:
+    scatter: {factor: "{{ range(3) }}"}
+    python: functions:total
+    inputs: {values: make.value}
+    outputs: [total]
+outputs: {totals: use.total}
+"""
+
+
+def test_a_recipe_hands_a_large_value_on_and_the_head_sends_it_to_nobody(
+    project: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = _orders(monkeypatch)
+    laid: list[object] = []
+    monkeypatch.setattr(DaskEngine, "lay", lambda _engine, parcel: laid.append(parcel))
+    (project / "functions.py").write_text((root / "tests/contract/functions.py").read_text())
+    (project / "chain.yaml").write_text(CHAIN)
+    (project / "two.yaml").write_text("extends: dask\nsettings: {cpus: 2, gpus: []}\n")
+    options = api.RunOptions(site=str(project / "two.yaml"))
+    workflow = api.load(project / "chain.yaml", api.LoadOptions())
+    ran = api.run(workflow, {}, project=api.Project(project), options=options)
+    expected = sum(n / 8 for n in range(50_000))
+    assert ran.outputs["totals"] == [factor * expected for factor in range(3)]
+    assert all(len(order.attempts) < 2_000 for order in sent)
+    assert not laid
 
 
 def test_a_large_value_whose_worker_is_lost_is_brought_again_and_not_made_again(

@@ -357,6 +357,19 @@ def test_a_function_gets_inputs_and_is_offered_the_rest(load: Load, module: Path
     assert [out.path for out in planned(workflow, "b", i=4).outputs] == ["o.npz", "", ""]
 
 
+def test_what_holds_no_file_is_handed_to_a_function_as_the_object_that_it_is(
+    load: Load, module: Path
+) -> None:
+    workflow = load(
+        "inputs: {a: [1]}\nsteps: {b: {scatter: {x: inputs.a}, python: fitting_module:fit}}\n"
+    )
+    plain: list[Value] = [1.5, "t", None, [True, {"k": [2]}]]
+    assert call(workflow, "b", x=plain).offered["x"] is plain
+    held = call(workflow, "b", x=[*plain, File("/d")]).offered["x"]
+    assert held == [*plain, "/d"]
+    assert all(type(item) is not File for item in held)
+
+
 def test_a_function_without_outputs_gives_its_result(load: Load, module: Path) -> None:
     workflow = load(
         "steps: {b: {python: fitting_module:fit, inputs: {x: 1}}, c: {python: fitting_module:fit, inputs: {x: 1}, outputs: [p, q]}}\n"
