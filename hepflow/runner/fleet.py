@@ -14,14 +14,18 @@ from functools import partial
 from typing import Final
 
 from hepflow.model.errors import HepflowError, UnavailableError
-from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected
+from hepflow.model.events import ExecutorEvent, Finished, Lost, Rejected, Started
 from hepflow.model.protocols import Executor, Sink
 from hepflow.model.task import RETURNS_TO_QUEUE, Attempt, Reason, Resources
-from hepflow.runner.placing import Data, Load, Need, Offer, Placement, place
+from hepflow.runner.placing import Data, Load, Need, Offer, Placement, idle_for, place
 
 SHARE: Final = 4
 """Attempts for each core that a site of known size is given, where there are other sites as well."""
 LEAST: Final = 8
+WAITED_S: Final = 60.0
+"""After so long in a site's queue an attempt is called back for another site that has idle cores."""
+LOOK_S: Final = 10.0
+"""Seconds between two looks whether one is to be."""
 SETTLED_S: Final = 2.0
 """Seconds in which a site that was left tells what had ended there."""
 
@@ -74,6 +78,10 @@ class Fleet:
         self._refusals: dict[str, dict[str, str]] = {}
         self._nowhere: dict[str, str] = {}
         self._moved: set[str] = set()
+        self._waiting: dict[str, float] = {}
+        """Attempts that were not told to have started, and since when they wait."""
+        self._looking = False
+        self._closed = False
         self._sink: Sink
 
     @property
@@ -95,6 +103,7 @@ class Fleet:
 
     def close(self, *, settled: bool = False) -> None:
         """End everything that cannot outlive the head."""
+        self._closed = True
         for post in self._left.values():
             post.executor.cancel([name for name, at in self._at.items() if at is post])
         for post in [*self._posts.values(), *self._left.values()]:
@@ -142,6 +151,51 @@ class Fleet:
             self._posts[name].executor.submit(group)
         if refused:
             self._sink.put(refused)
+        if self._only is None:
+            now = time.monotonic()
+            self._waiting.update((a.id, now) for group in groups.values() for a in group)
+            self._look_later()
+
+    # --- calling back -----------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        if self._waiting and not self._looking:
+            self._looking = True
+            self._sink.call_at(time.monotonic() + LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Call back what has waited long for where it could run at once, the latest first."""
+        self._looking = False
+        if self._closed:
+            return
+        loads = dict(self._loads)
+        back: dict[str, list[str]] = {}
+        for attempt in reversed(self._long_waiting()):
+            site = self._at[attempt].offer.site.name
+            need = self._asked[attempt]
+            to = idle_for(need, site, self.offers, loads)
+            if to:
+                load = loads.get(to, Load())
+                loads[to] = Load(load.tasks + 1, load.cores + need.resources.cpus)
+                self._losses.setdefault(attempt.rpartition("#")[0], Counter())[site] += 1
+                back.setdefault(site, []).append(attempt)
+        for site, attempts in back.items():
+            self._moved.update(attempts)
+            for attempt in attempts:
+                del self._waiting[attempt]
+            self._posts[site].executor.cancel(attempts)
+        self._look_later()
+
+    def _long_waiting(self) -> list[str]:
+        """Attempts that wait for longer than is good, if any site has idle cores at all."""
+        loads = [(offer, self._loads.get(offer.site.name, Load())) for offer in self.offers]
+        if all(offer.extent.cores <= load.cores for offer, load in loads):
+            return []
+        since = time.monotonic() - WAITED_S
+        known = self._asked
+        return [name for name, at in self._waiting.items() if at <= since and name in known]
+
+    # --- the end of an attempt, as the run wishes it ----------------------------------------------
 
     def withdraw(self, attempt: str) -> None:
         """An attempt will not be submitted after all."""
@@ -216,9 +270,12 @@ class Fleet:
 
     def heard(self, event: ExecutorEvent) -> ExecutorEvent:
         """Note what an executor says; the event as it is meant for the whole run."""
-        if not self._at or not isinstance(event, Finished | Lost | Rejected):
+        if not self._at or not isinstance(event, Finished | Lost | Rejected | Started):
             return event
         attempt = event.attempt
+        self._waiting.pop(attempt, None)
+        if isinstance(event, Started):
+            return event
         post = self._at.get(attempt)
         if post is None:
             return event

@@ -147,6 +147,37 @@ def place(
     return Placement(suited[best][0].site.name, tuple((name, against[name]) for name in order))
 
 
+def idle_for(need: Need, here: str, offers: Sequence[Offer], loads: Mapping[str, Load]) -> str:
+    """Another site that has cores for a task this moment and is no worse for it; empty for none.
+
+    Args:
+        here: the site where it waits.
+    """
+    suited = [(offer, q) for offer in offers if isinstance(q := _queue(offer, need), Queue)]
+    costs = _costs(suited, need.resources)
+    ranks = {
+        offer.site.name: (offer, queue, _rank(offer, queue, cost, need, Load()))
+        for (offer, queue), cost in zip(suited, costs, strict=True)
+    }
+    if here not in ranks:
+        return ""
+    _, queue_here, mine = ranks[here]
+    for name, (offer, queue, rank) in ranks.items():
+        load = loads.get(name, Load())
+        free = offer.extent.cores - load.cores
+        if name == here or not 0 < need.resources.cpus <= free or offer.fullness(load) >= 1.0:
+            continue
+        if queue.price is not None and not _same_unit(queue, queue_here):
+            continue  # nobody knows whether it costs more
+        if all(theirs <= ours for theirs, ours in zip(rank, mine, strict=True)):
+            return name
+    return ""
+
+
+def _same_unit(one: Queue, other: Queue) -> bool:
+    return one.price is not None and other.price is not None and one.price.unit == other.price.unit
+
+
 def _queue(offer: Offer, need: Need) -> Queue | str:
     """A site's queue for a task, or why it may not go there; nothing to say where it is not meant."""
     name = offer.site.name

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from hepflow import api, plugins
 from hepflow.executors.local import LocalExecutor
-from hepflow.model.events import Lost, Rejected
-from hepflow.model.task import Attempt, Reason
+from hepflow.model.events import Finished, Lost, Rejected
+from hepflow.model.task import Attempt, Outcome, Reason
+from hepflow.runner import fleet
 from tests.services.slurm import Slurm
 
 SITES = {
@@ -216,6 +217,40 @@ def test_what_one_site_loses_or_refuses_is_done_at_another(
     first = api.explain(api.Project(project), "make[0]").attempts[0]
     assert first.site == "bad"
     assert first.message == ("the node went away" if lost else "no such account")
+
+
+class Endless(LocalExecutor):
+    """An executor whose site has a queue in which nothing ever starts."""
+
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Have them wait."""
+
+    def cancel(self, attempts: Collection[str]) -> None:
+        never = Outcome(Reason.CANCELLED, "cancelled before it started")
+        self._sink.put([Finished(attempt, never) for attempt in attempts])
+
+
+def test_what_waits_in_a_queue_is_called_back_when_another_site_is_idle(
+    run: Run, sites: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "WAITED_S", 0.2)
+    monkeypatch.setattr(fleet, "LOOK_S", 0.1)
+    executors = {"endless": Endless}
+    monkeypatch.setattr(
+        "hepflow.runner.opening.executor_class",
+        lambda name: executors.get(name) or plugins.load(plugins.EXECUTORS, name),
+    )
+    (sites / "queue.yaml").write_text("extends: small\nexecutor: endless\n")
+    result = run("queue", "large", recipe=RECIPE.replace("site: small", "site: large"), n="6")
+    assert result.succeeded, result.run.message
+    assert went(project)["make"] == {"large": 6}
+    assert set(ledger(project).values()) == {1}
+    messages = {
+        attempt.message
+        for n in range(6)
+        for attempt in api.explain(api.Project(project), f"make[{n}]").attempts
+    }
+    assert "it was cancelled at queue to be run elsewhere" in messages
 
 
 def _with_unlucky(name: str) -> object:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hepflow.model.site import Caches, Extent, Limits, Price, Queue, Site, Staging
 from hepflow.model.task import Resources
 from hepflow.model.values import File
-from hepflow.runner.placing import GIB, Load, Need, Offer, data_of, place
+from hepflow.runner.placing import GIB, Load, Need, Offer, data_of, idle_for, place
 
 HERE = Offer(Site("here", executor="local"), Extent(Queue("", cpus=4, memory_mib=8000), 4.0))
 CLUSTER = Offer(Site("cluster", executor="slurm", queues=(Queue("main", cpus=64),)))
@@ -74,6 +74,23 @@ def test_a_site_that_refused_a_task_is_not_asked_again() -> None:
     assert chosen(ALL, refusals={"here": "no such account"}) == "cluster"
     found = place(Need(Resources(), refusals={"here": "no such account"}), (HERE,))
     assert (found.site, found.why) == ("", "no such account")
+
+
+def test_what_waits_may_be_called_back_for_a_site_with_idle_cores_that_is_no_worse() -> None:
+    def called(offers: tuple[Offer, ...], free: float = 4.0, **asked: object) -> str:
+        resources = asked.pop("resources", Resources())
+        need = Need(resources, **asked)  # type: ignore[arg-type]
+        return idle_for(need, "cluster", offers, {"here": Load(cores=4.0 - free)})
+
+    assert called(ALL) == "here"
+    assert called(ALL, free=0.5) == "", "it would only wait there"
+    assert called(ALL, resources=Resources(cpus=5)) == ""
+    assert called(ALL, site="cluster") == "", "its step names where it runs"
+    assert called(ALL, losses=Counter(here=1)) == "", "and not back where it was lost"
+    assert called((GPUS, CLUSTER)) == "", "nobody knows what is idle there"
+    assert called((replace(HERE, by_name=True), CLUSTER)) == ""
+    dear = Queue("", cpus=4, price=Price(hour=1.0, unit="USD"))
+    assert called((replace(HERE, extent=Extent(dear, 4.0)), CLUSTER)) == "", "it may cost more"
 
 
 def test_what_does_not_fit_into_a_full_site_spills_over() -> None:
