@@ -56,6 +56,7 @@ FLOORS: dict[str, set[str]] = {
     "exporting": {"model", "recipe", "plugins", "inputs"},
     "reporting": {"model", "store", "report", "recording", "runner.preview"},
     "surveying": {"model", "store", "sites", "doctor", "runner"},
+    "simulating": {"model", "engine", "store", "runner.opening"},
     "tracking": {"model", "store", "plugins", "recording"},
     "runner": {"model", "engine", "store", "staging", "executors", "sites", "recipe", "plugins"},
     "api": {
@@ -76,6 +77,7 @@ FLOORS: dict[str, set[str]] = {
         "report",
         "reporting",
         "runner",
+        "simulating",
         "surveying",
         "tracking",
     },
