@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from statistics import fmean
 from typing import Final
 
@@ -108,7 +109,8 @@ def simulated(
         ExecutionError: its steps cannot be joined as it says.
     """
     try:
-        return run_in_virtual_time(workflow, given, _models(options), past, options.seed)
+        chance = Random(options.seed).expovariate
+        return run_in_virtual_time(workflow, given, _models(options), past, chance)
     except ValueError as error:
         raise ExecutionError.of(
             "HF601", str(error), where=workflow.source or workflow.name

@@ -1,16 +1,16 @@
 """A run in virtual time: the very scheduler of real runs, against sites that are only slots and a price.
 
-Pure like the scheduler: no clock, no file, no thread; chance comes from a seed. What a task leaves is what somebody
+Pure like the scheduler: no clock, no file, no thread; chance is somebody else's. What a task leaves is what somebody
 knows it to have left before, or else made up: files that are nowhere, and no values.
 """
 
 from __future__ import annotations
 
 import heapq
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from hepflow.engine.scheduler import Policy, Scheduler
@@ -141,24 +141,24 @@ def simulate(
     inputs: Values,
     sites: Sequence[ModelSite],
     known: Knowledge,
-    seed: int = 0,
+    chance: Callable[[float], float] = lambda _rate: inf,
 ) -> SimulatedRun:
     """Runs a workflow in virtual time.
 
     Args:
         sites: where it runs; a task goes to the first of them that has a slot free.
         known: how long tasks take, and what they leave.
-        seed: of the chance by which tasks lose their slots.
+        chance: draws the seconds until a task loses its slot, at so many losses in a second.
 
     Raises:
         ValueError: the workflow's links are not sound.
     """
-    run = _VirtualRun(workflow, inputs, sites, known, random.Random(seed))
+    run = _VirtualRun(workflow, inputs, sites, known, chance)
     makespan_s = run.play()
     ideal = makespan_s
     if not run.failures:
         widest = ModelSite("", max(1, run.tasks))
-        ideal = _VirtualRun(workflow, inputs, [widest], known, random.Random(seed)).play()
+        ideal = _VirtualRun(workflow, inputs, [widest], known, chance).play()
     uses = tuple(site.use() for site in run.sites)
     return SimulatedRun(
         workflow.name, makespan_s, run.tasks, run.work_s, ideal, uses, tuple(run.failures)
@@ -213,7 +213,7 @@ class _VirtualRun:
         inputs: Values,
         sites: Sequence[ModelSite],
         known: Knowledge,
-        chance: random.Random,
+        chance: Callable[[float], float],
     ) -> None:
         self.sites = [_Slots(site) for site in sites]
         self.tasks = 0
@@ -268,7 +268,7 @@ class _VirtualRun:
         name = submit.attempt.rpartition("#")[0]
         needs_s = self._known.seconds(name, self._tools[submit.invocation])
         rate = slots.site.preemptions_per_h / HOUR_S
-        holds_s = self._chance.expovariate(rate) if rate else needs_s
+        holds_s = self._chance(rate) if rate else inf
         ran_s = min(needs_s, holds_s)
         self._live[submit.attempt] = submit, ran_s
         self._serial += 1
