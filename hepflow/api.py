@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hepflow import inputs as taking
@@ -68,10 +69,10 @@ __all__ = [
     "Exported", "FedRun", "File",
     "GcReport", "HepflowError", "Listener", "LoadOptions", "Place", "PlanReport", "PlannedStep",
     "Problem", "Progress", "Project", "Publisher", "RecipeError", "RunOptions", "RunRecord", "RunResult", "RunState",
-    "RunStatus", "RunSummary", "SiteReport", "SiteSummary", "SiteValue", "StepStatus", "StoreError",
+    "RunStatus", "RunSummary", "SimulatedRun", "SimulationOptions", "SiteReport", "SiteSummary", "SiteUse", "SiteValue", "StepStatus", "StoreError",
     "TaskReport", "TaskState", "UnavailableError", "UsageError", "Value", "Workflow",
     "bundled_recipes", "cancel", "check_site", "copy_recipe", "doctor", "explain", "export", "export_run", "feed", "gc", "load",
-    "outputs", "plan", "read_inputs", "record", "report", "resume", "retry", "reused", "run", "runs", "site", "sites", "starter",
+    "outputs", "plan", "read_inputs", "record", "recorded_run", "report", "resume", "retry", "reused", "run", "runs", "simulate", "site", "sites", "starter",
     "status", "takes_runs", "tasks", "validate",
 ]  # fmt: skip
 
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from hepflow.exporting import Exported, export, takes_runs
     from hepflow.runner.feeding import Ended, FedRun
     from hepflow.runner.preview import PlannedStep, PlanReport
+    from hepflow.simulating import SimulatedRun, SimulationOptions, SiteUse
     from hepflow.store.gc import GcReport
     from hepflow.surveying import SiteReport, SiteValue, site
 
@@ -94,6 +96,7 @@ _LATE: Final = {
     "Exported": "hepflow.exporting", "export": "hepflow.exporting", "takes_runs": "hepflow.exporting",
     "SiteSummary": "hepflow.doctor", "sites": "hepflow.doctor",
     "SiteReport": "hepflow.surveying", "SiteValue": "hepflow.surveying", "site": "hepflow.surveying",
+    "SimulatedRun": "hepflow.simulating", "SimulationOptions": "hepflow.simulating", "SiteUse": "hepflow.simulating",
     "Ended": "hepflow.runner.feeding", "FedRun": "hepflow.runner.feeding",
     "PlannedStep": "hepflow.runner.preview", "PlanReport": "hepflow.runner.preview",
     "GcReport": "hepflow.store.gc",
@@ -324,6 +327,25 @@ def plan(
         results.close()
 
 
+def simulate(
+    workflow: Workflow, inputs: Values, *, project: Project, options: SimulationOptions
+) -> SimulatedRun:
+    """What a run would take, in virtual time; nothing is executed and nothing written.
+
+    How long tasks take: as the options say, as a recorded run says of itself, or as their steps took in the last run
+    of the workflow's file in this project, from which their outputs are as well.
+
+    Raises:
+        RecipeError: inputs are missing or of the wrong type.
+        UsageError: it is not known how long a step takes, or how many slots a site has.
+    """
+    from hepflow.simulating import past_of, simulated
+
+    given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
+    past = past_of(project.store, _absolute(workflow.source), options.times)
+    return simulated(workflow, given, options, past)
+
+
 def run(
     workflow: Workflow,
     inputs: Values,
@@ -449,6 +471,18 @@ def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[s
     workflow, given, stored_run = _reloaded(project, summary.id)
     containers = _merged(stored_run, None).containers
     return write_down(project.store, summary, workflow, given, target, folder, containers)
+
+
+def recorded_run(project: Project, run: int) -> Workflow:
+    """A run that has succeeded, as a workflow that takes the time that it took (``replay``).
+
+    Raises:
+        UsageError: there is no such run, or it has not succeeded.
+    """
+    with TemporaryDirectory() as folder:
+        record = Path(folder) / "record"
+        (name, *_) = export_run(project, run, "wfformat", record)
+        return replace(load(record / name), name=reader.find_run(project.store, run).name)
 
 
 def retry(

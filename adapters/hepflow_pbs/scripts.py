@@ -10,7 +10,7 @@ import math
 import shlex
 
 from hepflow.batch.hooks import Paper
-from hepflow.batch.shapes import interpreter, limit_s, preamble, start_line
+from hepflow.batch.shapes import interpreter, limit_s, memory_mib, preamble, start_line
 from hepflow.model.site import number, text
 
 TORQUE, PRO = "torque", "pbspro"
@@ -23,8 +23,8 @@ def torque_script(paper: Paper) -> str:
     """The submit file for some jobs of one shape, for Torque."""
     resources = paper.resources
     limits = [_nodes(paper)]
-    if resources.memory_mib:
-        limits.append(f"mem={resources.memory_mib}mb")
+    if memory := memory_mib(paper):
+        limits.append(f"mem={memory}mb")
     if resources.disk_mib:
         limits.append(f"file={resources.disk_mib}mb")
     if paper.queue.qos:
@@ -39,8 +39,8 @@ def pro_script(paper: Paper) -> str:
     """The same for PBS Pro and OpenPBS."""
     queue, resources = paper.queue, paper.resources
     parts = [f"select=1:ncpus={_cpus(paper)}"]
-    if resources.memory_mib:
-        parts.append(f"mem={resources.memory_mib}mb")
+    if memory := memory_mib(paper):
+        parts.append(f"mem={memory}mb")
     if resources.gpus:
         parts.append(f"ngpus={resources.gpus}")
         kind = queue.gpu_kinds.get(resources.gpu_kind, resources.gpu_kind)

@@ -42,10 +42,14 @@ class Document:
     places: Mapping[Keys, Place]
 
     def problem(self, keys: Keys, what: str, *, why: str = "", fix: str = "") -> Problem:
-        """A fault of the piece at ``keys``, or of the nearest one around that is there."""
+        """A fault of the piece at ``keys``."""
+        return Problem(self.place(keys), INVALID, what, why, fix)
+
+    def place(self, keys: Keys) -> Place:
+        """Where the piece at ``keys`` stands, or the nearest one around where it was merged in (``<<``)."""
         while keys not in self.places:
             keys = keys[:-1]
-        return Problem(self.places[keys], INVALID, what, why, fix)
+        return self.places[keys]
 
 
 def read_document(path: Path) -> Document:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from hepflow.model.errors import Problem, RecipeError
+from hepflow.model.errors import Place, Problem, RecipeError
 from hepflow.model.types import Type
 from hepflow.model.values import Directory, File, Value, from_json
 from hepflow.model.workflow import Port
@@ -73,16 +73,16 @@ def interface_of(document: Document) -> Interface:
     brought = tuple(_entries(_outermost(given), taken))
     outputs = tuple(_entries(_paths(promised), {WORKSPACE}))
     ports = [
-        Port(name, default=value, place=document.places[("inputs", "parameters", name)])
+        Port(name, default=value, place=document.place(("inputs", "parameters", name)))
         for name, value in parameters.items()
     ]
     folder = document.path.absolute().parent
+    named = _named_at(document, given)
     for entry in brought:
-        place = folder.joinpath(entry.path)
-        value = Directory(str(place)) if entry.directory else File(str(place))
-        ports.append(
-            Port(entry.port, Type("Directory" if entry.directory else "File"), value, entry.path)
-        )
+        path = str(folder.joinpath(entry.path))
+        value = Directory(path) if entry.directory else File(path)
+        kind = Type("Directory" if entry.directory else "File")
+        ports.append(Port(entry.port, kind, value, entry.path, named[entry.path]))
     return Interface(tuple(ports), parameters, brought, outputs)
 
 
@@ -108,6 +108,15 @@ def _paths(section: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     for key, directory in (("directories", True), ("files", False)):
         for path in section.get(key) or ():
             yield posixpath.normpath(path), directory
+
+
+def _named_at(document: Document, section: Mapping[str, Any]) -> dict[str, Place]:
+    """Where the file names each of its inputs."""
+    return {
+        posixpath.normpath(path): document.place(("inputs", key, position))
+        for key in ("files", "directories")
+        for position, path in enumerate(section.get(key) or ())
+    }
 
 
 def _outermost(section: Mapping[str, Any]) -> list[tuple[str, bool]]:

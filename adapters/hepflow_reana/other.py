@@ -55,7 +55,7 @@ def other_workflow(
         inputs = _ports(inner, given)
         bindings = {port.name: Binding((Ref("", port.name),)) for port in inputs}
     left = tuple(Port(port) for port in inner.outputs)
-    step = Step(kind, inner, bindings, left, place=document.places[("workflow",)])
+    step = Step(kind, inner, bindings, left, place=document.place(("workflow",)))
     return Workflow(
         name,
         inputs,

@@ -130,7 +130,7 @@ def _steps(
         if before:
             inputs[WORKSPACE] = Binding((Ref(before, WORKSPACE),))
         outputs = tuple(_port(output) for output in tool.outputs)
-        place = document.places[(*STEPS, position)]
+        place = document.place((*STEPS, position))
         yield Step(name, tool, inputs, outputs, place=place)
         before = name
 

@@ -9,7 +9,7 @@ import math
 import re
 
 from hepflow.batch.hooks import Paper
-from hepflow.batch.shapes import comment, interpreter, limit_s, preamble, start_line
+from hepflow.batch.shapes import comment, interpreter, limit_s, memory_mib, preamble, start_line
 
 
 def script(paper: Paper) -> str:
@@ -47,8 +47,8 @@ def _asked(paper: Paper) -> list[str]:
     lines += [f"--{option}={_word(value)}" for option, value in named.items() if value]
     if queue.constraint:
         lines.append(f"--constraint={_word(queue.constraint)}")
-    if resources.memory_mib:
-        lines.append(f"--mem={resources.memory_mib}M")
+    if memory := memory_mib(paper):
+        lines.append(f"--mem={memory}M")
     if resources.disk_mib:
         lines.append(f"--tmp={resources.disk_mib}M")
     if resources.gpus:

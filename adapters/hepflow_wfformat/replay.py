@@ -47,6 +47,10 @@ class ReplayTool:
     def resources(self) -> Resources:
         return Resources(cpus=self.recorded.cores)
 
+    @property
+    def seconds(self) -> float:
+        return self.recorded.runtime_s
+
     def fingerprint(self, inputs: Values) -> str:
         task = self.recorded
         lines = [f"replay={task.id}", f"seconds={task.runtime_s!r}", f"cpu={task.cpu!r}"]

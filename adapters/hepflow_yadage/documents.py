@@ -119,7 +119,7 @@ class Library:
         if key not in self._resolved:
             self._open.append(key)
             document = self._document(found.name, asked)
-            piece = None if document is None else self._piece(document, pointer, reference, asked)
+            piece = None if document is None else self._piece(document, reference, found, asked)
             self._resolved[key] = self._replaced(piece, found)
             self._open.pop()
         return self._resolved[key]
@@ -144,11 +144,15 @@ class Library:
         )  # fmt: skip
         return None
 
-    def _piece(self, document: Any, pointer: str, reference: str, asked: Place) -> Any:
-        """What a JSON pointer leads to."""
+    def _piece(self, document: Any, reference: str, source: Source, asked: Place) -> Any:
+        """What the JSON pointer of a reference leads to, which may begin without its slash and pass through
+        other references, as yadage has it."""
+        pointer = reference.partition("#")[2].lstrip("/")
         piece = document
-        for part in unquote(pointer).split("/")[1:]:
+        for part in unquote(pointer).split("/") if pointer else ():
             key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(piece, Record) and isinstance(piece.get("$ref"), str):
+                piece = self._target(piece["$ref"], source, piece.at("$ref"))
             if isinstance(piece, dict) and key in piece:
                 piece = piece[key]
             elif isinstance(piece, list) and key.isdigit() and int(key) < len(piece):

@@ -30,6 +30,7 @@ from snakemake_executor_plugin_hepflow.jobs import (
     plain_command,
     put_in_place,
     resources_of,
+    step_name,
     target_files,
 )
 
@@ -91,7 +92,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # Snakemake has no types
                 # A site's default may be less than Snakemake itself takes, whatever the job does.
                 asked = replace(asked, memory_mib=max(asked.memory_mib, SNAKEMAKE_MIB))
             tool = StandardJob(f"exec sh {shlex.quote(script)}", self._workdir, asked)
-            self._hand_over(job, Step(job.name, tool, cache=False), {})
+            self._hand_over(job, Step(step_name(job), tool, cache=False), {})
 
     def _hand_over_plain(self, job: Any, command: str) -> None:
         anew = self._wanted_anew(job)

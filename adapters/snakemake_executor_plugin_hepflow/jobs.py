@@ -8,6 +8,7 @@ folder, a benchmark, a pipe) is Snakemake's work, and goes through its standard 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ THREAD_VARIABLES: Final = (
 )  # fmt: skip
 """Those that Snakemake's own ``shell`` sets to the job's threads."""
 TMPDIR_VARIABLES: Final = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+_AT_RANDOM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_")
+"""How the name of a group begins that nobody has named: jobs with a pipe between them."""
 TO_BE_DETERMINED: Final = "<TBD>"
 """What Snakemake writes for a resource that only the node knows."""
 
@@ -225,6 +228,11 @@ class StandardJob:
 
     def collect(self, _task: Task, outcome: Outcome, _folder: str) -> Values:
         return outcome.outputs
+
+
+def step_name(job: Any) -> str:
+    """What a job is called: its rule, or of a group that Snakemake numbers at random the rules in it."""
+    return _AT_RANDOM.sub("", str(job.name)) or str(job.name)
 
 
 def named_files(command: str, workdir: str, known: Sequence[str]) -> list[str]:

@@ -41,6 +41,8 @@ CAPACITY: Final = 10_000
 
 SETTINGS: Final = {
     "python": "the interpreter on the nodes, for capsules and Python calls; hepflow's own when not said",
+    "memory_mib": "mebibytes of memory to ask for where a task does not say; the batch system's own choice"
+    " when not said",
     "grace_s": "seconds a task that must end may take between SIGTERM and SIGKILL; 10, and less than"
     " the batch system itself leaves a job",
     "requeue": "whether the batch system may start a job again that it has taken away or lost; true",
@@ -76,6 +78,8 @@ class BatchExecutor:
                 f"{hooks.name} needs 'staging: shared': a file system that the nodes see too"
             )
         said = site.settings
+        for queue in (site.anywhere, *site.queues):
+            number(site.settings_for(queue), "memory_mib", 0)
         self.capacity = min(site.limits.jobs * _most_packed(site), CAPACITY) or CAPACITY
         self._hooks = hooks
         self._site = site

@@ -174,7 +174,15 @@ class Judge:
             return self._lost(name, reason, told)
         if reason is Reason.START:
             message = f"{message} before its program was started{last_line(log)}"
+        elif reason is Reason.MEMORY:
+            message += self._memory_line(log)
         return Finished(name, Outcome(reason, message, where=where, stderr=log))
+
+    def _memory_line(self, log: str) -> str:
+        """What the batch system wrote of the memory, as the end of a message."""
+        signs = self._hooks.memory_signs
+        told = [line for line in log.splitlines() if any(sign in line for sign in signs)]
+        return f": {told[0].strip()}" if told else ""
 
     def _lost(self, name: str, reason: Reason, message: str) -> Finished | Lost:
         if name in self._cancelled:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hepflow.batch.hooks import Paper
-from hepflow.model.site import Queue
+from hepflow.model.site import Queue, number
 from hepflow.model.task import Resources
 from hepflow.wire.bundle import START
 
@@ -32,6 +32,12 @@ def limit_s(site_queue: Queue, resources: Resources, tasks: int) -> float:
     wanted = each * tasks + SLACK_S if resources.walltime_s or tasks > 1 else each
     longest = site_queue.walltime_s
     return 60.0 * math.ceil((min(wanted, longest) if longest else wanted) / 60)
+
+
+def memory_mib(paper: Paper) -> int:
+    """Mebibytes to ask for, by the tasks or else by the site; 0 where nobody says."""
+    site = paper.site.settings_for(paper.queue)
+    return paper.resources.memory_mib or int(number(site, "memory_mib", 0))
 
 
 def job_name(tag: str, serial: int, attempts: Sequence[str], longest: int) -> str:

@@ -43,9 +43,7 @@ def command(task: str, run: str, key: bool, project: api.Project, machine: bool)
     if found.changes:
         against = f" compared with run {found.compared_with}" if found.compared_with else ""
         words.say(f"\nwhat is different{against}:")
-        rows = [
-            [item.component, _cut(item.before), "->", _cut(item.after)] for item in found.changes
-        ]
+        rows = [[item.component, *_apart(item.before, "->", item.after)] for item in found.changes]
         for line in words.table(["", "before", "", "now"], rows):
             words.say(f"  {line}")
     if found.attempts:
@@ -57,6 +55,15 @@ def command(task: str, run: str, key: bool, project: api.Project, machine: bool)
         for line in words.pairs(dict(found.components)):
             words.say(line)
     return 0
+
+
+def _apart(before: str, arrow: str, after: str) -> tuple[str, str, str]:
+    """Two values, each cut to what there is room for; what they begin with alike gives way first."""
+    alike = next((at for at, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), 0)
+    if max(len(before), len(after)) > CUT and alike > CUT // 3:
+        start = max(before.rfind(",", 0, alike), before.rfind("{", 0, alike)) + 1
+        before, after = (f"…{text[start:]}" if start else text for text in (before, after))
+    return _cut(before), arrow, _cut(after)
 
 
 def _cut(text: str) -> str:

@@ -26,6 +26,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "To run": {
         "validate": "Check a recipe and its inputs; run nothing.",
         "plan": "Show what would run, what is reused, and why.",
+        "simulate": "Predict what a run would take and cost.",
         "run": "Run a recipe.",
         "resume": "Go on with a run that was stopped or failed.",
         "retry": "Run failed or named steps of a run again.",

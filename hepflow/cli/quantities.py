@@ -1,4 +1,4 @@
-"""Amounts of memory and ages given as options, in the spelling of recipes (``8 GB``, ``30d``)."""
+"""Amounts of memory, ages and times given as options, in the spelling of recipes (``8 GB``, ``30d``)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _DAYS: Final[dict[str, float]] = {
     "m": 1 / 1440,
     "min": 1 / 1440,
 }
+_SECONDS: Final[dict[str, float]] = {
+    "": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
 _QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([A-Za-z]*)\s*")
 
 
@@ -46,3 +49,15 @@ def days(text: str) -> float:
     if match is None or match[2].lower() not in _DAYS:
         raise ValueError(f"'{text}' is not an age; write '30d', '12h', or a number of days")
     return float(match[1]) * _DAYS[match[2].lower()]
+
+
+def seconds(text: str) -> float:
+    """A time in seconds; a bare number is seconds already.
+
+    Raises:
+        ValueError: with a sentence that shows how to write it.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].lower() not in _SECONDS:
+        raise ValueError(f"'{text}' is not a time; write '30 s', '5 min', or a number of seconds")
+    return float(match[1]) * _SECONDS[match[2].lower()]

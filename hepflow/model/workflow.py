@@ -218,6 +218,16 @@ class Sized(Protocol):
         ...
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """A tool that knows how long its task takes, because it took so long before."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from its start to its end."""
+        ...
+
+
 class Step(NamedTuple):
     """One node of a workflow.
 

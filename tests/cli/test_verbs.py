@@ -282,6 +282,14 @@ def test_logs_follow_shows_each_thing_once(
     assert out.count("| line 19\n") == 1
 
 
+def test_explain_shows_of_long_values_where_they_part(fake: Any, call: Call) -> None:
+    alike = ",".join(f'"file{n}":digest{n}' for n in range(20))
+    before, after = f'{{{alike},"x":1}}', f'{{{alike},"log":2,"x":1}}'
+    change = api.Change("sources", before, after)
+    fake.answers["explain"] = replace(fake.answers["explain"], changes=(change,))
+    assert '…"x":1}  ->  …"log":2,"x":1}' in call("explain", "total", "7").out
+
+
 def test_explain_says_what_changed(fake: Any, call: Call) -> None:
     ended = call("explain", "total", "7", "--key")
     assert fake.called("explain")["args"][1:] == ("total", 7)

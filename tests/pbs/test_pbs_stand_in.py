@@ -167,6 +167,17 @@ def test_pbs_pro_is_asked_in_chunks(tmp_path: Path) -> None:
     assert lines[-1].endswith("/${PBS_ARRAY_INDEX}.json")
 
 
+@pytest.mark.parametrize(
+    ("flavour", "line"),
+    [("torque", "#PBS -l mem=2048mb"), ("pbspro", "#PBS -l select=1:ncpus=1:mem=2048mb")],
+)
+def test_a_task_that_does_not_say_gets_the_memory_that_the_site_says(
+    tmp_path: Path, flavour: str, line: str
+) -> None:
+    site = pbs_site(flavour, settings={"memory_mib": 2048})
+    assert line in PBSExecutor(tmp_path, site=site).sample([Attempt("fit#1", Task(Shell("true")))])
+
+
 def test_a_jobs_name_is_short_begins_with_a_letter_and_tells_the_step(tmp_path: Path) -> None:
     for step, name in {"simulate": "simul.TAG-1", "_x": "h_x.TAG-1", "3d": "h3d.TAG-1"}.items():
         made = PBSExecutor(tmp_path, site=pbs_site())

@@ -54,6 +54,32 @@ def test_all_faults_are_told_at_once(project: Path) -> None:
     assert len(caught.value.problems) == 4
 
 
+def test_a_file_that_is_not_there_is_told_where_the_analysis_names_it(project: Path) -> None:
+    (project / "reana.yaml").write_text(SERIAL.replace("- data/names.txt", "- data/nowhere.txt", 1))
+    workflow = api.load(project / "reana.yaml")
+    with pytest.raises(api.RecipeError) as caught:
+        api.plan(workflow, api.read_inputs(workflow), project=api.Project(project))
+    (problem, *_) = [p for p in caught.value.problems if "nowhere.txt" in p.what]
+    assert str(problem.place).endswith("reana.yaml:5:7")
+
+
+def test_what_is_merged_from_elsewhere_in_the_file_is_read(project: Path) -> None:
+    (project / "reana.yaml").write_text(
+        "workflow:\n"
+        "  type: serial\n"
+        "  specification:\n"
+        "    steps:\n"
+        "    - &first {environment: busybox, commands: ['echo ${a} > a.txt']}\n"
+        "    - {<<: *first, name: second}\n"
+        "inputs:\n"
+        "  parameters: {<<: {a: 1}}\n"
+        "outputs: {files: [a.txt]}\n"
+    )
+    workflow = api.load(project / "reana.yaml")
+    assert [port.name for port in workflow.inputs] == ["a"]
+    assert [step.name for step in workflow.steps] == ["step1", "second"]
+
+
 def test_an_analysis_is_known_by_its_content_under_any_name(project: Path) -> None:
     path = project / "analysis.yml"
     path.write_text(SERIAL)

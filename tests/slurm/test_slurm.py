@@ -130,6 +130,17 @@ def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Bench) -> None:
             assert re.fullmatch(rf"job \d+ of .*{word}.* will not start: PartitionConfig", message)
 
 
+def test_a_task_that_does_not_say_gets_the_memory_that_the_site_says(bench: Bench) -> None:
+    site = slurm_site(settings={"memory_mib": 300})
+    executor = bench.executor(site)
+    says = "echo $SLURM_MEM_PER_NODE"
+    (silent,) = bench.attempts(says, name="silent")
+    (says_so,) = bench.attempts(says, name="says", resources=Resources(memory_mib=200))
+    run_all(executor, bench.loop, [silent, says_so])
+    assert bench.loop.outcome(silent.id).stdout == "300\n"
+    assert bench.loop.outcome(says_so.id).stdout == "200\n"
+
+
 def test_an_input_is_fetched_on_the_node_by_the_command_that_the_site_names(bench: Bench) -> None:
     (bench.folder / "data.txt").write_text("content")
     url = (bench.folder / "data.txt").as_uri()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +62,14 @@ def test_a_failing_job_says_why_and_where_to_look(project: Path, snakemake: Snak
     (failed,) = api.status(api.Project(project)).failures
     assert failed.id == "one[0]#1"
     assert not (project / "out/0.txt").exists()
+
+
+def test_jobs_with_a_pipe_between_them_are_called_after_their_rules() -> None:
+    from snakemake_executor_plugin_hepflow.jobs import step_name
+
+    group = SimpleNamespace(name="81309a6f-9b9f-42f5-a0ad-23d9c5fe49ee_produce_consume")
+    assert step_name(group) == "produce_consume"
+    assert step_name(SimpleNamespace(name="fit")) == "fit"
 
 
 def test_a_site_that_is_not_there_is_an_error_in_words(project: Path, snakemake: Snakemake) -> None:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hepflow import api
-from hepflow.engine import Policy, Scheduler
-from hepflow.model.events import Conclude, Event, Finished, Plan, Planned, Submit
-from hepflow.model.task import Outcome, Task
-from hepflow.model.values import Values
-from hepflow.model.workflow import PlanContext
 from hepflow_wfformat.instance import Figures, figures_of, read_instance
-from hepflow_wfformat.replay import ReplayTool
 from tests.wfformat.conftest import FIGURES
 
 Recorded = Callable[[str], Path]
@@ -49,52 +42,24 @@ def test_a_plan_shows_the_figures(recorded: Recorded, hepflow: Callable[..., obj
 # --- in virtual time ------------------------------------------------------------------------------
 
 
-def makespan(workflow: api.Workflow, slots: int) -> tuple[float, int]:
-    """How long a replay takes in recorded seconds on so many slots, and how many tasks it had."""
-    values: Values = {"replay": 1.0, "work": "sleep", "bytes": 0.0}
-    scheduler = Scheduler(workflow, values, Policy(in_flight=slots))
-    tools: dict[object, tuple[ReplayTool, Values]] = {}
-    flying: list[tuple[float, str, ReplayTool]] = []
-    now, count, events = 0.0, 0, list[Event]()
-    while True:
-        answers: list[Event] = []
-        for action in scheduler.handle(events, now):
-            if isinstance(action, Conclude):
-                assert action.succeeded
-                return now, count
-            if isinstance(action, Plan):
-                assert isinstance(action.tool, ReplayTool)
-                task = action.tool.plan(action.inputs, PlanContext(lambda file: file.location))
-                assert isinstance(task, Task)
-                tools[action.invocation] = action.tool, action.inputs
-                answers.append(Planned(action.invocation, task))
-            elif isinstance(action, Submit):
-                count += 1
-                tool, _ = tools[action.invocation]
-                heapq.heappush(flying, (now + tool.recorded.runtime_s, action.attempt, tool))
-        if not answers:
-            now, attempt, tool = heapq.heappop(flying)
-            outcome = Outcome(outputs=left_by(tool))
-            answers = [Finished(attempt, outcome)]
-        events = answers
-
-
-def left_by(tool: ReplayTool) -> Mapping[str, api.Value]:
-    outputs = {output.port: api.File(f"/{output.path}", "0" * 64, 0) for output, _ in tool.writes}
-    return {**outputs, "done": True}
-
-
 @pytest.mark.parametrize("slots", [1, 4, 64, 1000])
 @pytest.mark.parametrize("name", FIGURES)
 def test_with_k_slots_it_takes_between_the_bounds_of_list_scheduling(
     recorded: Recorded, name: str, slots: int
 ) -> None:
     figures = figures_of(read_instance(recorded(name)))
-    took, tasks = makespan(api.load(recorded(name)), slots)
-    assert tasks == figures.tasks
+    found = api.simulate(
+        api.load(recorded(name)),
+        {"replay": 1.0},
+        project=api.Project(recorded(name).parent),
+        options=api.SimulationOptions(slots=(slots,)),
+    )
+    assert (found.failures, found.tasks) == ((), figures.tasks)
+    assert found.critical_s == pytest.approx(figures.critical_s)
+    assert found.work_s == pytest.approx(figures.total_s)
     slack = 1e-6 * figures.total_s  # sums of many numbers
-    assert took >= max(figures.critical_s, figures.total_s / slots) - slack
-    assert took <= figures.critical_s + figures.total_s / slots + slack
+    assert found.makespan_s >= max(figures.critical_s, figures.total_s / slots) - slack
+    assert found.makespan_s <= figures.critical_s + figures.total_s / slots + slack
 
 
 # --- in earnest -----------------------------------------------------------------------------------

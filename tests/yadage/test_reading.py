@@ -106,6 +106,19 @@ def test_the_likest_name_is_suggested(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("pointer", ["say", "/say", "/deep/say", "/other/say", "/deep~1er/0"])
+def test_a_pointer_may_lack_its_slash_and_pass_through_other_references(
+    tmp_path: Path, pointer: str
+) -> None:
+    step = "{" + ", ".join(STEP.splitlines()) + "}"
+    documents = {
+        "steps": f"say: {step}\ndeep: {{say: {step}}}\nother: {{$ref: 'more.yml'}}\ndeep/er: [{step}]\n",
+        "more": f"say: {{$ref: '#again'}}\nagain: {step}\n",
+    }
+    path = write(tmp_path, flow=FLOW.replace("#/say", f"#{pointer}"), **documents)
+    assert list(api.load(path).outputs) == ["workdir", "hello"]
+
+
 def test_references_are_relative_to_the_file_they_stand_in(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     write(tmp_path / "inner", flow=FLOW, steps=steps())
