@@ -58,6 +58,7 @@ def _history(axes: Any, complete: Sequence[Data], direction: str) -> None:
     axes.scatter(numbers, values, **_POINT)
     axes.step(numbers, list(accumulate(values, best)), where="post", color="#f26419")
     axes.set(xlabel="trial", ylabel="objective", title="history, and the best so far")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _importances(axes: Any, study: Study) -> None:

@@ -30,6 +30,7 @@ def ask(
 
     Raises:
         ValueError: the definition is not sound; a sentence.
+        ModuleNotFoundError: the sampler needs a package that is not there; a sentence.
     """
     definition = Definition.of(study)
     known = {record["number"]: record for record in told}
@@ -40,7 +41,13 @@ def ask(
         memory = Memory(definition, records, sampler, attributes)
         if number < len(definition.first):
             memory.study.enqueue_trial(dict(definition.first[number]))
-        suggested = memory.study.ask(dict(definition.distributions))
+        try:
+            suggested = memory.study.ask(dict(definition.distributions))
+        except ModuleNotFoundError as error:  # Optuna looks for some only when they are used
+            raise ModuleNotFoundError(
+                f"the sampler {type(sampler).__name__!r} needs a package that is not installed: "
+                f"pip install {error.name}"
+            ) from error
     made = memory.storage.get_all_trials(memory.id)[-1]
     trial = {
         "number": number,

@@ -135,6 +135,8 @@ def results(
 ) -> Iterator[tuple[str, str, dict[str, Value]]]:
     """What tasks of a run left, here or in an earlier run it took it from: task, command, outputs.
 
+    Each task once, by its last attempt: a run that was resumed takes from itself as well.
+
     Args:
         words: only outputs whose stored text holds one of these are read.
     """
@@ -157,10 +159,13 @@ def results(
             found += database.execute(
                 f"{columns} id IN ({marks}) AND ({mine})", (*chunk, *patterns)
             ).fetchall()
-    for number, task, command, text in found:
+    last: dict[str, tuple[str, str]] = {}
+    for number, task, command, text in sorted(found):
         names = taken.get(number, [])
         for name in [task, *names] if number >> RUN_SHIFT == run else names:
-            yield name, command, decode(text, root)
+            last[name] = (command, text)
+    for name, (command, text) in last.items():
+        yield name, command, decode(text, root)
 
 
 def root_of(place: Place) -> str:

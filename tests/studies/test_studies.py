@@ -10,6 +10,7 @@ import textwrap
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,18 @@ def test_a_sampler_that_is_none_is_told_in_a_sentence(lab: Lab, sampler: str, sa
     assert said in result.status.failures[0].message
 
 
+@pytest.mark.skipif(find_spec("cmaes") is not None, reason="the package is there")
+def test_a_package_that_a_sampler_needs_is_told(lab: Lab) -> None:
+    text = study("""\
+        study: {parameters: {x: {low: 0.0, high: 1.0}}, minimize: "{{ outputs.v }}", trials: 3, sampler: cmaes, plots: false}
+        command: "echo {{ x }} > {{ outputs.v }}"
+        outputs: {v: {path: v, read: json}}
+        """)  # fmt: skip
+    result = lab.run(text)
+    assert not result.succeeded
+    assert "'CmaEsSampler' needs a package that is not installed: pip install cmaes" in result.status.failures[0].message  # fmt: skip
+
+
 # --- what a study leaves -------------------------------------------------------------------------
 
 
@@ -362,6 +375,15 @@ def test_nothing_runs_twice_and_more_trials_go_on_where_fewer_ended(lab: Lab) ->
     assert len(ledger.read_text().splitlines()) == 9
     assert set(lab.ran()) == {f"tune/{what}[{n}]" for what in ("ask", "trial", "tell") for n in (6, 7, 8)} | {"tune/best"}  # fmt: skip
     assert [record["number"] for record in six] == list(range(6))
+
+
+def test_a_run_that_was_resumed_has_each_trial_once(lab: Lab) -> None:
+    step = '  after: {command: "test {{ tune.loss }} = COMPARED"}\noutputs: {loss: tune.loss,'
+    text = bowl().replace("outputs: {loss: tune.loss,", step)
+    assert not lab.run(text.replace("COMPARED", "none"), trials=3).succeeded
+    lab.write(text.replace("COMPARED", "{{ tune.loss }}"))
+    assert api.resume(lab.project).succeeded
+    assert [trial.number for trial in api.record(lab.project).trials] == [0, 1, 2]
 
 
 def test_a_plan_counts_the_trials_as_one_step(lab: Lab) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,28 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[str]:
+    """The address of MLflow's own server, which answers in a thread and keeps files itself."""
+    serving = pytest.importorskip("werkzeug.serving")
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(folder / "artifacts"))
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
+        patch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        app = pytest.importorskip("mlflow.server", exc_type=ImportError).app
+        served = serving.make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+        served.server_close()
+
+
 @pytest.fixture
 def lab(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -127,6 +151,31 @@ def test_trials_of_a_study_are_nested_runs(lab: Lab) -> None:
         assert trial.data.tags["mlflow.parentRunId"] == parent
         assert trial.data.metrics["objective"] == float(trial.data.params["x"])
         assert trial.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_server_has_what_a_store_of_ones_own_has_and_prints_nothing(
+    lab: Lab, server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    pytest.importorskip("optuna")
+    address = f"tracking: {{mlflow: {{uri: '{server}', experiment: here}}}}"
+    capfd.readouterr()
+    result = lab.run(STUDY.replace("tracking: mlflow", address))
+    assert (result.succeeded, result.warnings) == (True, ())
+    assert lab.run(RECIPE.replace("tracking: mlflow", address)).succeeded
+    assert capfd.readouterr().out == ""  # which may be JSON, for a program
+    client = MlflowClient(tracking_uri=server)
+    experiment = client.get_experiment_by_name("here")
+    runs = {
+        run.data.tags["mlflow.runName"]: run
+        for run in client.search_runs([experiment.experiment_id])
+    }
+    assert sorted(runs) == ["fit 2", "tune 1", *(f"tune/trial[{n}]" for n in range(3))]
+    assert runs["fit 2"].data.metrics["best.chi2"] == 1.5
+    files = client.list_artifacts(runs["fit 2"].info.run_id, "figures/plot")
+    assert [file.path for file in files] == ["figures/plot/plot.png"]
 
 
 def test_no_secret_reaches_the_store(lab: Lab) -> None:

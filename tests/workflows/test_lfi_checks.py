@@ -115,6 +115,24 @@ def test_numbers_that_fit_alone_but_not_together_are_found(rng):
     assert not found.agrees
 
 
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "written"),
+    [
+        (0.4853, 0.5556, 0.6236, "0.556^{+0.068}_{-0.070}"),
+        (122.94, 124.31, 125.82, "124.3^{+1.5}_{-1.4}"),
+        (-0.001, 0.0, 0.0013, "0.0000^{+0.0013}_{-0.0010}"),
+        (124_296.0, 124_976.0, 125_676.0, "124980^{+700}_{-680}"),
+        (1e-9, 2e-9, 3e-9, "2e-09^{+1e-09}_{-1e-09}"),
+        (1.0, 1.0, 1.0, "1.0000^{+0.0000}_{-0.0000}"),
+    ],
+)
+def test_an_estimate_is_written_to_two_digits_of_its_lesser_error(low, middle, high, written):
+    pytest.importorskip("matplotlib")
+    from hepflow_lfi.posterior_figure import write_estimate
+
+    assert write_estimate(low, middle, high) == f"${written}$"
+
+
 def test_a_task_is_simulated_again_at_the_lines_of_a_table(tmp_path, rng):
     task = TASKS["gaussian_linear"]
     write_table(tmp_path / "draws.csv", task.prior.names, np.full((50, 10), 0.3))

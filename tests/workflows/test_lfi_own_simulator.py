@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from tests.wire.test_containers import podman, root_file_system  # noqa: F401 - one is a fixture
 
 np = pytest.importorskip("numpy")
 
@@ -182,6 +186,48 @@ def test_five_lines_replace_the_simulator_by_a_program_in_c(write_recipe, tmp_pa
 def test_a_simulator_in_a_container_is_a_valid_step(write_recipe, tmp_path):
     write_recipe("container")
     assert "valid" in _hepflow(tmp_path, "validate", "own_simulator.yaml")
+
+
+GENERATE = b"""\
+#!/bin/sh
+# generate --seed N --points FILE --out FILE: a line of data for each of parameters, and the seed
+{ read -r names; while read -r point; do echo "$point,$2"; done; } < "$4" > "$6"
+"""
+
+
+@pytest.fixture
+def image(podman):  # noqa: F811 - the fixture
+    """The image that the document names, with a generator in it that is a few words of shell."""
+    data = io.BytesIO(root_file_system())
+    with tarfile.open(fileobj=data, mode="a") as tar:
+        program = tarfile.TarInfo("bin/generate")
+        program.size, program.mode = len(GENERATE), 0o755
+        tar.addfile(program, io.BytesIO(GENERATE))
+    name = re.search(r"container: (\S+)", _blocks("splice")["container"]).group(1)
+    command = [*podman, "import", "--change", "ENV PATH=/bin", "-", name]
+    subprocess.run(command, input=data.getvalue(), capture_output=True, check=True)
+    yield name
+    subprocess.run([*podman, "rmi", "--force", name], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("podman", "busybox")
+def test_a_simulator_in_a_container_gives_data_for_every_parameter(image, write_recipe, tmp_path):
+    recipe = write_recipe("container")
+    whole = recipe.read_text()
+    assert image in whole
+    upto, _, rest = whole.partition("  train:\n")  # what comes after needs no container
+    collected = "outputs: {sample: collect.sample, held_out: collect.held_out}\n"
+    recipe.write_text(upto + collected + rest[rest.index("profiles:") :])
+    said = _hepflow(tmp_path, "run", "own_simulator.yaml", *QUICK)
+    assert "6 tasks run" in said  # four of them the container's
+    results = tmp_path / "results" / "own-simulator"
+    peak = Problem("peak", read_prior({"position": [115, 135], "strength": [0, 1]}), number=0)
+    for name, count in (("sample.npz", 400), ("held_out.npz", 40)):
+        found = read_simulations([results / name], peak)
+        assert found.x[:, :2] == pytest.approx(found.theta, rel=1e-5)
+        assert len(found.x) == count
+        assert set(found.x[:, 2]) <= {0.0, 1.0, 2.0, 3.0}
 
 
 @pytest.mark.long

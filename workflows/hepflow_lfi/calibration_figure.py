@@ -36,7 +36,8 @@ def draw_calibration(path: str | os.PathLike[str], found: Calibration) -> None:
                 _draw_ranks(ax, found, index)
             else:
                 ax.axis("off")
-        figure.suptitle(f"{len(found.ranks)} simulations, {found.draws} draws each", fontsize=10)
+        title = f"{len(found.ranks)} simulations, {found.draws} draws each; "
+        figure.suptitle(f"{title}grey: {100 * BAND:.0f} % of what chance gives", fontsize=10)
 
 
 def _draw_coverage(ax: Axes, found: Calibration) -> None:
@@ -69,5 +70,5 @@ def _draw_ranks(ax: Axes, found: Calibration, index: int) -> None:
         histtype="step",
         linewidth=1.3,
     )
-    ax.set(xlim=(0, 1), ylim=(0, None), xlabel="rank of the truth / draws")
+    ax.set(xlim=(0, 1), ylim=(0, None), xlabel="rank of the truth / draws", ylabel="simulations")
     ax.set_title(f"{found.names[index]}: p = {found.uniformity[index]:.2g}", fontsize=9)

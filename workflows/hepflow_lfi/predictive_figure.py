@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from hepflow_lfi.drawing import new_figure
 from hepflow_lfi.figure import INFERRED_COLOUR, REFERENCE_FILLS
@@ -33,6 +34,7 @@ def draw_prediction(path: str | os.PathLike[str], found: PredictiveCheck) -> Non
         top.plot(
             numbers, found.observed, "o", color=INFERRED_COLOUR, markersize=4, label="observed"
         )
+        top.use_sticky_edges = False  # or half of a point at the edge of a band is cut off
         top.set_ylabel("data")
         top.legend(frameon=False, fontsize=8)
         top.set_title(
@@ -49,4 +51,5 @@ def draw_prediction(path: str | os.PathLike[str], found: PredictiveCheck) -> Non
         bottom.plot(numbers, pulls, "o", color=INFERRED_COLOUR, markersize=4)
         bottom.set_ylabel("pull")
         bottom.set_xlabel("number in the data")
+        bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
         bottom.set_ylim(-max(3.0, 1.1 * np.abs(pulls).max()), max(3.0, 1.1 * np.abs(pulls).max()))
