@@ -68,11 +68,16 @@ class Judge:
         self._held.pop(name, None)
 
     def of_unknown(self, handle: str, names: list[str], now: float) -> Iterator[Finished | Lost]:
-        """The end of attempts whose job the batch system does not know; at first none."""
-        since = self._unknown.setdefault(handle, now)
-        if now - since > self._patience.unknown_s:
-            message = f"{self._hooks.name} knows nothing of its job {handle} (any more)"
-            yield from [self._lost(name, Reason.NODE, message) for name in names]
+        """The end of attempts whose job the batch system does not know; at first none.
+
+        Of a job that was cancelled while it waited some keep no record: that is believed sooner.
+        """
+        waited_s = now - self._unknown.setdefault(handle, now)
+        message = f"{self._hooks.name} knows nothing of its job {handle} (any more)"
+        for name in names:
+            cancelled = name in self._cancelled
+            if waited_s > (self._patience.results_s if cancelled else self._patience.unknown_s):
+                yield self._lost(name, Reason.NODE, message)
 
     def of_job(
         self,

@@ -160,6 +160,16 @@ def test_a_job_that_slurm_does_not_know_is_lost_after_a_while_and_not_before() -
     assert event == Lost("step#1", Reason.NODE, "Slurm knows nothing of its job 12 (any more)")
 
 
+def test_a_cancelled_job_that_slurm_does_not_know_has_gone_without_a_record() -> None:
+    judge = Judge(SLURM, PATIENCE, {"step#1"})
+    assert list(judge.of_unknown("12", ["step#1", "step#2"], 0.0)) == []
+    assert list(judge.of_unknown("12", ["step#1", "step#2"], 1.9)) == []
+    (event,) = judge.of_unknown("12", ["step#1", "step#2"], 2.1)
+    assert isinstance(event, Finished)
+    assert event.attempt == "step#1"
+    assert event.outcome.reason is Reason.CANCELLED
+
+
 def test_a_running_job_that_has_fallen_silent_is_given_up(tmp_path: Path) -> None:
     submission = Submission(tmp_path, "step.tag-1", [["step#1", "step#2"]], Queue("main"), "12")
     (tmp_path / "results").mkdir()
