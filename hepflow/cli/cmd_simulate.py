@@ -78,13 +78,8 @@ def command(
     if machine:
         for_program.emit(found)
     elif found.failures:
-        more = len(found.failures) - 1
-        rest = f" (and {words.count(more, 'other task')})" if more else ""
-        what = f"{click.style('cannot be simulated', fg='red')}: {found.failures[0]}{rest}"
-        words.say(what, err=True)
-        words.say("  why: what tasks make is not there, and this needs it", err=True)
-        fix = "  fix: run it once, with few tasks, and simulate that run: hepflow simulate RUN"
-        words.say(fix, err=True)
+        for line in _failure(found):
+            words.say(line, err=True)
     else:
         for line in _lines(found):
             words.say(line)
@@ -114,6 +109,20 @@ def _lines(found: api.SimulatedRun) -> Iterator[str]:
     ]  # fmt: skip
     header = ["site", "slots", "attempts", "lost", "busy", "cost"]
     yield from words.table(header, rows, right={1, 2, 3, 4, 5})
+
+
+def _failure(found: api.SimulatedRun) -> Iterator[str]:
+    """Why there is nothing to tell, or that the run itself would fail."""
+    more = len(found.failures) - 1
+    rest = f" (and {words.count(more, 'other task')})" if more else ""
+    what = "it would fail" if found.given_up else "cannot be simulated"
+    yield f"{click.style(what, fg='red')}: {found.failures[0]}{rest}"
+    if found.given_up:
+        yield f"  why: after {words.duration(found.makespan_s)} a task had lost its slot too often in a row"
+        yield "  fix: shorter tasks, a 'checkpoint' in their step, or a site that takes no slots away"
+    else:
+        yield "  why: what tasks make is not there, and this needs it"
+        yield "  fix: run it once, with few tasks, and simulate that run: hepflow simulate RUN"
 
 
 def _time(text: str) -> tuple[str, float]:

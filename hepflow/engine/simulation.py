@@ -29,7 +29,7 @@ from hepflow.model.events import (
     Unplannable,
 )
 from hepflow.model.site import Price
-from hepflow.model.task import Outcome, Output, Read, Reason, Resources, Task
+from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Output, Read, Reason, Resources, Task
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import PlanContext, SubWorkflow, Tool, Workflow
 
@@ -104,6 +104,7 @@ class SimulatedRun:
         work_s: the times of all tasks together.
         critical_s: how long it takes on as many slots as it has use for.
         failures: names and messages of what failed; the run has then ended with them.
+        given_up: a task has lost its slot so often that a real run would have failed as well.
     """
 
     name: str
@@ -113,6 +114,7 @@ class SimulatedRun:
     critical_s: float
     sites: tuple[SiteUse, ...]
     failures: tuple[str, ...] = ()
+    given_up: bool = False
 
     @property
     def slots(self) -> int:
@@ -161,7 +163,14 @@ def simulate(
         ideal = _VirtualRun(workflow, inputs, [widest], known, chance).play()
     uses = tuple(site.use() for site in run.sites)
     return SimulatedRun(
-        workflow.name, makespan_s, run.tasks, run.work_s, ideal, uses, tuple(run.failures)
+        workflow.name,
+        makespan_s,
+        run.tasks,
+        run.work_s,
+        ideal,
+        uses,
+        tuple(run.failures),
+        run.given_up,
     )
 
 
@@ -219,6 +228,7 @@ class _VirtualRun:
         self.tasks = 0
         self.work_s = 0.0
         self.failures: list[str] = []
+        self.given_up = False
         self._known = known
         self._chance = chance
         slots = sum(site.slots for site in sites)
@@ -244,6 +254,7 @@ class _VirtualRun:
                 elif isinstance(action, Conclude):
                     failed = self._scheduler.failures
                     self.failures = [f"{failure.name}: {failure.message}" for failure in failed]
+                    self.given_up = any(failure.reason in RETURNS_TO_QUEUE for failure in failed)
                     return now
             if not answers:
                 now, answers = self._next(now)

@@ -120,6 +120,12 @@ def test_tasks_that_lose_their_slots_run_again_and_what_they_had_is_lost() -> No
     assert found.makespan_s > simulated(n=100).makespan_s
 
 
+def test_tasks_that_are_longer_than_slots_last_end_the_run_as_they_would_a_real_one() -> None:
+    found = simulated(replace(SITE, preemptions_per_h=100_000.0))
+    assert found.given_up
+    assert found.failures == ("first: it lost its slot (for the 11th time)",)
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     site = replace(SITE, preemptions_per_h=200.0)
     assert simulated(site, n=50) == simulated(site, n=50)
