@@ -42,6 +42,7 @@ def test_a_quick_benchmark_measures_yadage_too(tmp_path: Path) -> None:
     assert "| 20 | yadage |" in lines
 
 
+@pytest.mark.long
 def test_a_quick_benchmark_measures_cwl_too(tmp_path: Path) -> None:
     pytest.importorskip("cwltool")
     lines = "\n".join(cwl_page(tmp_path, (20,), 1, lambda _: None))
