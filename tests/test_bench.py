@@ -18,7 +18,7 @@ from bench.yadage import yadage_page
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_quick_benchmark_measures_every_shape_and_phase() -> None:
     command = [sys.executable, "-m", "bench", "--quick", "--kinds", "shell,redirect,python"]
     done = subprocess.run(

@@ -60,6 +60,7 @@ def test_the_contract_holds_in_part_on_blocks_from_slurm(slurm: Slurm, tmp_path:
     _until(lambda: not slurm.call("squeue", "-h"), "the block has ended")
 
 
+@pytest.mark.long
 def test_a_block_that_is_lost_is_replaced_and_what_ran_there_told_as_lost(
     slurm: Slurm, tmp_path: Path
 ) -> None:
