@@ -13,6 +13,7 @@ from hepflow.cli.group import verb
 from hepflow.cli.late import api
 from hepflow.cli.options import Source, as_json, takes_project, takes_recipe_or_run, takes_site
 from hepflow.cli.quantities import seconds
+from hepflow.model.workflow import Timed
 
 FAILED: Final = 1
 EXAMPLES = """
@@ -71,7 +72,7 @@ def command(
     )
     run = source.run
     workflow = api.recorded_run(project, run) if run else api.load(source.path, source.load)
-    recorded = any(port.name == "replay" for port in workflow.inputs)
+    recorded = any(isinstance(step.run, Timed) for step in workflow.steps)
     values = {"replay": "1", **source.values} if recorded else source.values
     inputs = api.read_inputs(workflow, source.files, values, project=project)
     found = api.simulate(workflow, inputs, project=project, options=options)

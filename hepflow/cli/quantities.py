@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Final
 
 _BYTES: Final[dict[str, int]] = {
@@ -32,11 +33,8 @@ def mebibytes(text: str) -> int:
     Raises:
         ValueError: with a sentence that shows how to write it.
     """
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in _BYTES:
-        raise ValueError(f"'{text}' is not an amount of memory; write '8 GB' or '512 MiB'")
-    size_bytes: float = float(match[1]) * _BYTES[match[2].lower()]
-    return math.ceil(size_bytes / 1024**2)
+    wrong = f"'{text}' is not an amount of memory; write '8 GB' or '512 MiB'"
+    return math.ceil(_amount(text, _BYTES, wrong) / 1024**2)
 
 
 def days(text: str) -> float:
@@ -45,10 +43,8 @@ def days(text: str) -> float:
     Raises:
         ValueError: with a sentence that shows how to write it.
     """
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in _DAYS:
-        raise ValueError(f"'{text}' is not an age; write '30d', '12h', or a number of days")
-    return float(match[1]) * _DAYS[match[2].lower()]
+    wrong = f"'{text}' is not an age; write '30d', '12h', or a number of days"
+    return _amount(text, _DAYS, wrong)
 
 
 def seconds(text: str) -> float:
@@ -57,7 +53,12 @@ def seconds(text: str) -> float:
     Raises:
         ValueError: with a sentence that shows how to write it.
     """
+    wrong = f"'{text}' is not a time; write '30 s', '5 min', or a number of seconds"
+    return _amount(text, _SECONDS, wrong)
+
+
+def _amount(text: str, units: Mapping[str, float], wrong: str) -> float:
     match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in _SECONDS:
-        raise ValueError(f"'{text}' is not a time; write '30 s', '5 min', or a number of seconds")
-    return float(match[1]) * _SECONDS[match[2].lower()]
+    if match is None or match[2].lower() not in units:
+        raise ValueError(wrong)
+    return float(match[1]) * units[match[2].lower()]
