@@ -57,6 +57,7 @@ def slurm_page(
         f"hepflow, `pack: {PACK}`": lambda: _hepflow(fresh(folder / "packed"), tasks, PACK),
     }
     turns: dict[str, list[Turn]] = {name: [] for name in ways}
+    _ask_for_cluster()
     for number in range(repeats):
         for name, way in ways.items():
             tell(f"Slurm, {tasks} tasks, {name}, turn {number + 1}")
@@ -77,6 +78,14 @@ def slurm_page(
             f" | {ratio:.2f} | {first:.2f} | {said} |"
         )
     yield ""
+
+
+def _ask_for_cluster() -> None:
+    asked = ["squeue", "--noheader"]
+    answers = shutil.which("squeue") and subprocess.run(asked, check=False, capture_output=True)
+    if not answers or answers.returncode:
+        start = "'tests/services/up slurm' starts one, and says which SLURM_CONF to set"
+        raise SystemExit(f"bench: no Slurm cluster answers here; {start}")
 
 
 def _await_empty_queue() -> None:

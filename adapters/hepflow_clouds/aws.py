@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
+from botocore.config import Config
+
 from hepflow.arrays.service import Array, Fault, Said
 from hepflow.model.site import Queue, Site, text
 from hepflow.model.task import Reason
@@ -59,6 +61,8 @@ class AwsBatch:
         self._definitions: dict[str, str] = {}
         self._queues = {self._queue(queue) for queue in site.queues or (site.anywhere,)}
         self._client: Any = connect("batch", region)
+        # A job's name need not be its own at AWS: one that is sent again would be there twice.
+        self._submitting: Any = connect("batch", region, Config(retries={"total_max_attempts": 1}))
 
     # --- submitting -------------------------------------------------------------------------------
 
@@ -102,7 +106,7 @@ class AwsBatch:
         request = dict(self.request(array))
         if not self._said(array.queue, "job_definition"):
             request["jobDefinition"] = self._definition(array)
-        job: str = _asked(lambda: self._client.submit_job(**request))["jobId"]
+        job: str = _asked(lambda: self._submitting.submit_job(**request))["jobId"]
         return job
 
     def _said(self, queue: Queue, name: str) -> str:

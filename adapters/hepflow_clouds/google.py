@@ -22,7 +22,7 @@ from hepflow_clouds.providers import Job, memory_mib
 
 RESERVED: Final = {
     50001: (Reason.PREEMPTED, "its machine was taken away"),
-    50002: (Reason.NODE, "its machine fell silent"),
+    50002: (Reason.NODE, "its machine fell silent, as one does that has no memory left"),
     50003: (Reason.NODE, "its machine was started anew"),
     50004: (Reason.NODE, "its machine does not answer"),
     50005: (Reason.TIMEOUT, "it ran longer than its time limit"),

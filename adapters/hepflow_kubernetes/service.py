@@ -34,10 +34,7 @@ PODLESS_S: Final = 20.0
 LATE_S: Final = 60.0
 """So much longer than its grace period a Pod may take to go before its node is taken to be lost."""
 
-PAUSES_S: Final = (1.0, 3.0)
-"""Between two tries to create something."""
-
-MISSING, CONFLICT = 404, 409
+MISSING: Final = 404
 
 Answer = TypeVar("Answer")
 
@@ -84,8 +81,6 @@ class KubernetesService:
         self._lock = threading.Lock()
         self._books: dict[str, Books] = {}
         self._doubts: dict[tuple[str, int], Doubt] = {}
-        self._ghosts: set[str] = set()
-        """Jobs that could not be created for sure, and are deleted for sure."""
         self._closed = threading.Event()
         self._tell: Tell
         self._batch: Any
@@ -335,10 +330,6 @@ class KubernetesService:
                 self._say(said)
                 with suppress(Fault):
                     self._delete_pod(said.where.rpartition(" ")[2])
-            for job in list(self._ghosts):
-                with suppress(Fault):
-                    self._delete(job)
-                    self._ghosts.discard(job)
             for job in podless - asked:
                 with suppress(Fault):
                     self._ask_why(job)
@@ -372,20 +363,6 @@ def _lines(answer: Any) -> Iterator[bytes]:
 def _raw(call: Callable[..., Any]) -> Any:
     """The answer to a request as JSON: the client's own objects are slow to make, and lose what is new."""
     return json.loads(_asked(lambda: call(_preload_content=False)).data)
-
-
-def _made(call: Callable[[], object]) -> None:
-    """Create something under a name of its own: it may be there from a try whose answer was lost."""
-    for pause_s in (*PAUSES_S, 0.0):
-        try:
-            _asked(call)
-            return
-        except Fault as fault:
-            if _status(fault) == CONFLICT:
-                return
-            if not fault.transient or not pause_s:
-                raise
-        time.sleep(pause_s)
 
 
 def _status(fault: Fault) -> int:

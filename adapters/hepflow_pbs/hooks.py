@@ -11,6 +11,7 @@ from hepflow.batch.hooks import Hooks, Paper, Question
 from .scripts import PRO, TORQUE, pro_script, torque_script
 from .states import (
     CAN_NEVER_RUN,
+    DOUBTFUL,
     ENDED,
     MEMORY_SIGNS,
     OWN_WORDS,
@@ -57,6 +58,7 @@ def _hooks(name: str, script: Callable[[Paper], str], *options: str) -> Hooks:
         stuck=STUCK,
         never=frozenset({CAN_NEVER_RUN}),
         passing=PASSING,
+        doubtful=DOUBTFUL,
         memory_signs=MEMORY_SIGNS,
     )
 

@@ -65,8 +65,6 @@ PASSING: Final = (
     "Connection refused",
     "Connection timed out",
     "No route to host",
-    "Premature end of message",
-    "End of File",
     "Invalid credential",  # its daemon for tickets is away
     "MAX_USER_QUEUABLE",
     "Maximum number of jobs already in queue",
@@ -77,6 +75,9 @@ PASSING: Final = (
     "Request invalid for state of server",
 )
 """Parts of complaints about a submission that may go through later."""
+
+DOUBTFUL: Final = ("Premature end of message", "End of File")
+"""Parts of complaints about an answer that was cut off: the server may have taken the job all the same."""
 
 
 def read_jobs(text: str) -> Iterator[tuple[str, Witness]]:

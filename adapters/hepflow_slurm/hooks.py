@@ -11,6 +11,7 @@ from hepflow.batch.hooks import Hooks, Question
 from .scripts import script
 from .states import (
     ACCOUNT_FORMAT,
+    DOUBTFUL,
     ENDED,
     MEMORY_SIGNS,
     NEVER,
@@ -64,5 +65,6 @@ SLURM: Final = Hooks(
     stuck=STUCK,
     never=NEVER,
     passing=PASSING,
+    doubtful=DOUBTFUL,
     memory_signs=MEMORY_SIGNS,
 )

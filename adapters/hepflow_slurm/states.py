@@ -55,10 +55,8 @@ MEMORY_SIGNS: Final = ("exceeded memory limit", "oom-kill", "oom_kill", "Out Of 
 
 PASSING: Final = (
     "Unable to contact slurm controller",
-    "Socket timed out",
     "Connection refused",
     "Connection timed out",
-    "Zero Bytes were transmitted",
     "Unable to connect",
     "Resource temporarily unavailable",
     "Slurm temporarily unable to accept job",
@@ -67,11 +65,18 @@ PASSING: Final = (
     "AssocMaxSubmitJob",
     "MaxSubmitJob",
     "Slurm backup controller in standby",
-    "Message receive failure",
     "Transport endpoint",
     "please try again",
 )
 """Parts of complaints about a submission that may go through later."""
+
+DOUBTFUL: Final = (
+    "Socket timed out on send/recv",
+    "Zero Bytes were transmitted",
+    "Message receive failure",
+)
+"""Parts of complaints about an answer that did not come: a controller under load may have taken the job all
+the same (so told in nextflow-io/nextflow#970 and rwth-i6/sisyphus#281)."""
 
 
 def read_queue(text: str) -> Iterator[tuple[str, Witness]]:

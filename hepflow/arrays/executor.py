@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from hepflow.arrays.batches import Batch, batches_in, new_batch
 from hepflow.arrays.desk import Desk
 from hepflow.arrays.posts import Parcel, Post, Sent
-from hepflow.arrays.service import Array, Fault, Service
+from hepflow.arrays.service import Array, Fault, Service, submit_once
 from hepflow.arrays.watching import Watch
 from hepflow.model.errors import UnavailableError
 from hepflow.model.events import Accepted, ExecutorEvent, Finished, Rejected
@@ -322,7 +322,7 @@ class Arrays:
             sent = self._post.send(batch, parcel, limit_s, self._service.index)
         except OSError as error:
             raise Fault(f"its files cannot be sent: {error}") from error
-        return self._service.submit(self._array(batch, shape, limit_s, sent))
+        return submit_once(self._service, self._array(batch, shape, limit_s, sent))
 
     def _array(self, batch: Batch, shape: Shape, limit_s: float, sent: Sent) -> Array:
         return Array(

@@ -106,3 +106,25 @@ class Service(Protocol):
     def close(self) -> None:
         """Tell no more."""
         ...
+
+
+def submit_once(service: Service, array: Array) -> str:
+    """Have an array run; returns the service's own name for it.
+
+    An array whose submission had no answer may be there nonetheless, and is not to be there twice.
+
+    Raises:
+        Fault: it was refused; or it had no answer, and is not there or that cannot be told.
+    """
+    try:
+        return service.submit(array)
+    except Fault as fault:
+        if not fault.transient:
+            raise
+        try:
+            found = service.find([array.name])
+        except Fault:
+            found = {}
+        if array.name not in found:
+            raise
+        return found[array.name]

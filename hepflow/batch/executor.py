@@ -325,9 +325,15 @@ class BatchExecutor:
             ]
             self._sink.put(events)
             self._watch.submitted(submission)
+        elif self._in_doubt(answer):
+            self._watch.submitted(submission)  # which looks for it by its name
         else:
             self._refused(submission, answer)
         self._send()
+
+    def _in_doubt(self, answer: Answer) -> bool:
+        """Whether the batch system may have taken a submission all the same: it was given up, or cut off."""
+        return answer.code < 0 or any(part in answer.complaint for part in self._hooks.doubtful)
 
     def _refused(self, submission: Submission, answer: Answer) -> None:
         """A submission was not taken: for now, or for good."""

@@ -101,6 +101,7 @@ class Hooks:
         stuck: why a job waits that was started in vain and will not be started again.
         never: why a job waits that asks for what it cannot get here.
         passing: parts of complaints about a submission that may go through later.
+        doubtful: parts of complaints after which a job may be there all the same.
         memory_signs: what the system writes into the log of a job it ended for its memory.
     """
 
@@ -119,4 +120,5 @@ class Hooks:
     stuck: tuple[str, ...]
     never: frozenset[str]
     passing: tuple[str, ...]
+    doubtful: tuple[str, ...]
     memory_signs: tuple[str, ...]

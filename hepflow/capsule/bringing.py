@@ -55,7 +55,7 @@ class Carrier:
                 stage.append([location, path, COPY])
             else:
                 stage.append([location, path, *how])
-        return setting._replace(stage=stage)
+        return setting.but(stage=stage)
 
     def _fetched(self, url: str, digest: str) -> str:
         if url not in self._brought:

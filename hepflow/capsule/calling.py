@@ -267,6 +267,7 @@ def answer_in_fork(call: "dict[str, Any]", path: str, env: "dict[bytes, bytes]")
 def forget_ourselves(path: "list[str]") -> None:
     """Have nothing of hepflow's in a function's way: this program's file stands first in the path."""
     sys.path[:1] = path
+    sys.meta_path[:] = [one for one in sys.meta_path if not hasattr(one, "is_capsule")]
     sys.argv[1:] = []
     for name in [name for name in sys.modules if name.partition(".")[0] == "hepflow"]:
         del sys.modules[name]

@@ -8,10 +8,9 @@ memory_mib]`` and then, where it asks for more, the parts of `placing.Setting`. 
 import os
 import sys
 import time
-from collections import deque
 
 from hepflow.capsule.folder import Missing, collect
-from hepflow.capsule.light import signal
+from hepflow.capsule.light import deque, signal
 from hepflow.capsule.placing import (
     CONFINED,
     DUPLICATED,
@@ -158,7 +157,7 @@ def _fill_in(
     """Give a task that is kept apart the paths of its folders; returns its setting and its words."""
     places = folder, slot.tmp, slot.inputs
     if setting.stdin:
-        setting = setting._replace(stdin=filled(setting.stdin, *places))
+        setting = setting.but(stdin=filled(setting.stdin, *places))
     if setting.apart == CONFINED:
         for name, value in env.items():
             if MARK.encode() in value:
@@ -167,7 +166,7 @@ def _fill_in(
         env.setdefault(b"TMPDIR", os.fsencode(slot.tmp))
     else:
         mounts = [[inside, filled(here, *places)] for inside, here in setting.mounts]
-        setting = setting._replace(mounts=mounts)
+        setting = setting.but(mounts=mounts)
     return setting, [filled(word, *places) for word in body] if how == ARGV else body
 
 

@@ -1,15 +1,18 @@
-"""The little of json, signal and hashlib that every task needs, without what they bring along.
+"""The little of json, signal, hashlib and collections that every task needs, without what they bring along.
 
 A capsule lives as long as a short task. To start Python takes 8 ms, to load json with re and enum 9, signal and
 hashlib (OpenSSL) 8 more, on the machine where that was measured: more than many tasks. What stands behind those
 modules is loaded at once; where it is not to be had, the modules themselves are. Python 3.6.
 """
 
-__all__ = ["decode", "encode", "sha256", "signal"]
+import sys
+
+__all__ = ["decode", "deque", "encode", "sha256", "signal"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
     import signal
+    from collections import deque
     from collections.abc import Callable
     from hashlib import sha256
     from typing import Any
@@ -22,12 +25,16 @@ else:
     except ImportError:
         import signal
     try:
-        from _sha2 import sha256  # Python 3.12 and later
+        from _collections import deque
     except ImportError:
-        try:
+        from collections import deque
+    try:
+        if sys.version_info >= (3, 12):  # to look for what is not there takes time as well
+            from _sha2 import sha256
+        else:
             from _sha256 import sha256
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
 
     def _refuse(value):
         raise TypeError(f"{type(value).__name__} is not JSON data")

@@ -13,7 +13,6 @@ with words that stand for them (`hepflow.model.task` has them as well).
 import errno
 import os
 import stat
-from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
@@ -34,7 +33,7 @@ OPEN, CONFINED, PLACED = 0, 1, 2
 the variables of any command (in a container those of its client)."""
 
 
-class Setting(namedtuple("Setting", "apart texts stage stdin stdout stderr success mounts undo")):
+class Setting:
     """What a task asks for beyond a folder to run in, in the order of the wire.
 
     Args:
@@ -48,10 +47,13 @@ class Setting(namedtuple("Setting", "apart texts stage stdin stdout stderr succe
         undo: the command that ends the container, whatever became of the one that started it.
     """
 
-    __slots__ = ()
+    # A named tuple would bring the whole of collections along, and a short task must not wait for that.
+    __slots__ = (  # noqa: RUF023 - the wire's order
+        "apart", "texts", "stage", "stdin", "stdout", "stderr", "success", "mounts", "undo",
+    )  # fmt: skip
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         apart: int = OPEN,
         texts: "Sequence[Sequence[str]]" = (),
         stage: "Sequence[Sequence[Any]]" = (),
@@ -61,10 +63,25 @@ class Setting(namedtuple("Setting", "apart texts stage stdin stdout stderr succe
         success: "Sequence[int]" = (),
         mounts: "Sequence[Sequence[str]]" = (),
         undo: "Sequence[str]" = (),
-    ) -> "Setting":
-        return super().__new__(
-            cls, apart, texts, stage, stdin, stdout, stderr, success, mounts, undo
-        )
+    ) -> None:
+        self.apart = apart
+        self.texts = texts
+        self.stage = stage
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.success = success
+        self.mounts = mounts
+        self.undo = undo
+
+    def parts(self) -> "list[Any]":
+        """As the wire has them."""
+        return [getattr(self, name) for name in self.__slots__]
+
+    def but(self, **changed: "Any") -> "Setting":
+        """The same but for some of it."""
+        kept = {name: getattr(self, name) for name in self.__slots__}
+        return Setting(**{**kept, **changed})
 
 
 PLAIN = Setting()

@@ -25,7 +25,7 @@ from hepflow.capsule.measuring import Gpus, resident_bytes
 from hepflow.capsule.orders import Entry, Order, beat, keep
 from hepflow.capsule.placing import CONFINED, Setting, Slots, copy, remove
 from hepflow.capsule.report import last_line, oom_kills, result_line, signal_name
-from hepflow.capsule.spawning import ARGV, CALLED, Spawner, fork
+from hepflow.capsule.spawning import ARGV, CALLED, Spawner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
@@ -80,7 +80,7 @@ class Capsule:
         self.began = time.monotonic()
         self.host = os.uname().nodename
         self.scratch = _scratch(order.scratch)
-        self.spawner = Spawner(dict(os.environ), fork)
+        self.spawner = Spawner(dict(os.environ))
         self.slots = Slots(f"{self.scratch}/slot")
         self.carrier = Carrier(f"{self.scratch}/in", order.copy, order.fetch, self.spawner)
         self.waiting = list(order.entries)
@@ -143,7 +143,7 @@ class Capsule:
             if folder and os.path.lexists(folder):
                 remove(folder)  # of the same attempt, on a node that was lost
             if any("://" in item[0] for item in setting.stage) or entry.digests:
-                task[PARTS:] = self.carrier.bring(setting, entry.digests)
+                task[PARTS:] = self.carrier.bring(setting, entry.digests).parts()
             self.spawner.learn(0, task[3], setting.apart == CONFINED)
             task[3] = self.spawner.envs[0]
             if entry.call:
@@ -152,7 +152,7 @@ class Capsule:
             if restored:
                 more = [[f"{entry.kept}/{path}", path, 1] for path in restored]
                 merged = Setting(*task[PARTS:])
-                task[PARTS:] = merged._replace(stage=[*merged.stage, *more])
+                task[PARTS:] = merged.but(stage=[*merged.stage, *more]).parts()
             job = begin(task, lane, self.spawner, self.slots, self.scratch)
         except (Unstarted, Unfetched, OSError, ValueError) as fault:
             self._keep(entry, "could not be started", str(fault))

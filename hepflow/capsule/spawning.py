@@ -1,7 +1,7 @@
 """How a command becomes a process: search path, shells, variables, and what can go wrong.
 
-Standard library only, for Python 3.6. Owns what is started and the words for its failure; how a process
-is made is up to whoever starts many of them. Must never know lanes, results or the head.
+Standard library only, for Python 3.6. Owns what is started, how, and the words for its failure. Must never
+know lanes, results or the head.
 """
 
 import errno
@@ -14,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
     from collections.abc import Callable
     from typing import Any
-
-    Start = Callable[[str, list[str], dict[bytes, bytes], list[Any]], int]
 
 ARGV, WORDS, SH, BASH, CALLED = 0, 1, 2, 3, 4
 """How a command runs: its words; its words if they can be spawned, else its text by bash; its
@@ -31,18 +29,30 @@ LONGEST_ARGUMENT = 100_000
 # Python ignores or handles these; a child must die of them as under any shell.
 OURS = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 
+CAN_SPAWN = hasattr(os, "posix_spawn")
+
+_DEFAULT_SIGNALS = (
+    [
+        int(number)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # novermin
+        if number in OURS or signal.getsignal(number) != signal.SIG_IGN
+    ]
+    if CAN_SPAWN
+    else []
+)
+"""What is at its default in a child: all but what whoever started us ignores. It would be without
+being named here, but of those not named ``posix_spawn`` asks the kernel first, one by one."""
+
 
 class Spawner:
     """Starts commands in the current folder.
 
     Args:
         environ: the variables they see.
-        start: makes the process of a program, its words, its variables and what becomes of its
-            descriptors; it leads a group of its own.
     """
 
-    def __init__(self, environ: "dict[str, str]", start: "Start") -> None:
-        self._start = start
+    def __init__(self, environ: "dict[str, str]") -> None:
+        self._start = spawn if CAN_SPAWN else fork
         self.base = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
         self._least = {name: self.base[name] for name in LEAST if name in self.base}
         self.envs: dict[int, dict[bytes, bytes]] = {}
@@ -131,8 +141,25 @@ def _onto(target: str, append: int) -> "tuple[Any, ...]":
     return OPENED, 1, target, flags, 0o666
 
 
+def spawn(program: str, words: "list[str]", env: "dict[bytes, bytes]", files: "list[Any]") -> int:
+    """Start a program as the leader of a process group, the quickest way there is; returns its process.
+
+    Raises:
+        OSError: the program cannot be executed, or a stream cannot be opened.
+    """
+    return os.posix_spawn(  # novermin
+        program,
+        words,
+        env,
+        file_actions=files,
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=_DEFAULT_SIGNALS,
+    )
+
+
 def fork(program: str, words: "list[str]", env: "dict[bytes, bytes]", files: "list[Any]") -> int:
-    """Start a program where Python has no ``posix_spawn`` yet; for processes that start few.
+    """The same where Python has no ``posix_spawn`` yet (before 3.8).
 
     Raises:
         OSError: the program cannot be executed, or a stream cannot be opened.

@@ -56,7 +56,6 @@ from hepflow.capsule.report import (
     result_line,
 )
 from hepflow.capsule.spawning import ARGV, Spawner
-from hepflow.executors.posix import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no launcher need load
@@ -140,7 +139,7 @@ class Launcher:
         self.channel = Channel(0, self.poller)
         self.journal = Journal(journal)
         self.lane_prefix, self.scratch, self.grace_s = lane_prefix, scratch, grace_s
-        self.spawner = Spawner(dict(os.environ), spawn)
+        self.spawner = Spawner(dict(os.environ))
         self.lanes: dict[int, Lane] = {}
         self.jobs: dict[int, Job] = {}
         self.slots = Slots(scratch)

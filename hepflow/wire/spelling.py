@@ -103,7 +103,7 @@ def setting_of(task: Task) -> list[Any]:
 
 def trimmed(setting: Setting) -> list[Any]:
     """A setting without the end of it that says nothing."""
-    parts = list(setting)
+    parts = setting.parts()
     while parts and not parts[-1]:
         parts.pop()
     return parts

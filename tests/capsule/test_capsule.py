@@ -108,6 +108,37 @@ def shell(text: str, *outputs: Output, **more: Any) -> Task:
     return Task(Shell(text), outputs, **more)
 
 
+# --- its file ---------------------------------------------------------------------------------------
+
+
+def test_nodes_with_the_python_that_packed_it_read_only_what_stands_before_the_zip_file(
+    tmp_path: Path,
+) -> None:
+    node = Node(tmp_path, sys.executable)
+    content = node.capsule.read_bytes()
+    node.capsule.write_bytes(content[: 8 + int.from_bytes(content[4:8], "little")])
+    (outcome,) = node.run(shell("echo x > o", Output("o", "o", read=Read.TEXT)))
+    assert outcome.outputs == {"o": "x\n"}
+
+
+def test_nodes_with_another_python_read_the_zip_file(tmp_path: Path) -> None:
+    node = Node(tmp_path, sys.executable)
+    content = node.capsule.read_bytes()
+    end = 8 + int.from_bytes(content[4:8], "little")
+    node.capsule.write_bytes(b"3.x\n" + content[4:8] + bytes(end - 8) + content[end:])
+    (outcome,) = node.run(shell("echo x > o", Output("o", "o", read=Read.TEXT)))
+    assert outcome.outputs == {"o": "x\n"}
+
+
+def test_a_function_on_a_node_sees_nothing_of_the_capsule(tmp_path: Path) -> None:
+    (tmp_path / "code" / "hepflow").mkdir(parents=True)
+    (tmp_path / "code" / "hepflow" / "__init__.py").write_text("def mine():\n    return 'mine'\n")
+    node = Node(tmp_path, sys.executable)
+    task = Task(Call("hepflow:mine", {}, {}, (str(tmp_path / "code"),)), (Output("value"),))
+    (outcome,) = node.run(task)
+    assert outcome.outputs == {"value": "mine"}
+
+
 # --- staging in -----------------------------------------------------------------------------------
 
 

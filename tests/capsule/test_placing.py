@@ -48,7 +48,7 @@ def test_nothing_is_placed_outside(tmp_path: Path, setting: Setting) -> None:
     stage = [[part if part != "ELSEWHERE" else str(elsewhere) for part in s] for s in setting.stage]
     slot = Slot(str(tmp_path / "slot")) if setting.apart else None
     with pytest.raises(OSError, match="must stay inside its folders"):
-        prepare(str(tmp_path / "task"), setting._replace(stage=stage), slot)
+        prepare(str(tmp_path / "task"), setting.but(stage=stage), slot)
     assert list(elsewhere.iterdir()) == []
 
 

@@ -94,6 +94,14 @@ def shell(text: str, *outputs: Output, **more: Any) -> Task:
     return Task(Shell(text), outputs, **more)
 
 
+def jobs_of_the_queue() -> list[Any]:
+    ours = [{"name": "JOB_NAME", "values": ["step*"]}]
+    found: list[Any] = boto3.client("batch").list_jobs(jobQueue="work", filters=ours)[
+        "jobSummaryList"
+    ]
+    return found
+
+
 def test_tasks_of_equal_shape_are_one_array_and_their_outputs_come_home(
     bench: Any, tmp_path: Path
 ) -> None:
@@ -181,6 +189,16 @@ def test_a_queue_that_is_not_there_is_a_lasting_refusal(bench: Any) -> None:
     assert "Job queue nowhere not found" in event.message
 
 
+def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
+    bench: Any, aws_batch_stand_in: AwsBatchStandIn
+) -> None:
+    there = bench()
+    aws_batch_stand_in.lose_answer()
+    events = there.run(shell("sleep 1"), shell("exit 3"))
+    assert [event.outcome.reason for event in events] == [None, Reason.PROGRAM]
+    assert len(jobs_of_the_queue()) == 1
+
+
 def test_waiting_and_running_jobs_are_cancelled(bench: Any) -> None:
     there = bench()
     made = there.submit(*[shell("sleep 100")] * 8)
@@ -200,10 +218,7 @@ def test_a_later_head_finds_every_job_once(bench: Any) -> None:
     assert set(later.executor.recover(dict.fromkeys(names, ""))) == set(names)
     later.loop.finish(names)
     assert all(later.loop.outcome(name).succeeded for name in names)
-    jobs = boto3.client("batch").list_jobs(
-        jobQueue="work", filters=[{"name": "JOB_NAME", "values": ["step*"]}]
-    )
-    assert len(jobs["jobSummaryList"]) == 1
+    assert len(jobs_of_the_queue()) == 1
 
 
 def test_a_request_says_what_a_task_and_its_site_ask_for(tmp_path: Path) -> None:

@@ -109,6 +109,45 @@ def test_a_machine_that_is_taken_away_is_told_as_such(
     assert there.loop.outcome(made[1].id).succeeded
 
 
+def test_more_memory_than_its_machine_has_is_told_and_the_others_go_on(bench: Any) -> None:
+    hungry = "exec python3 -c 'import time; kept = bytearray(300 << 20); time.sleep(30)'"
+    asked = Resources(memory_mib=100)
+    events = bench().run(shell(hungry, resources=asked), shell("sleep 1", resources=asked))
+    assert events[0].outcome.reason is Reason.MEMORY
+    assert "of 100 MiB asked for" in events[0].outcome.message
+    assert events[1].outcome.succeeded
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(429, "Quota exceeded for quota metric 'Mutation requests'"), (503, "try again later")],
+)
+def test_a_job_that_is_refused_for_now_is_taken_when_it_comes_again(
+    bench: Any, google_batch_stand_in: GoogleBatchStandIn, code: int, message: str
+) -> None:
+    there = bench()
+    google_batch_stand_in.refuse(code, message)
+    (event,) = there.run(shell("true"))
+    assert isinstance(event, Rejected)
+    assert event.transient
+    assert f"Google Batch refused it ({code}): " in event.message
+    assert message in event.message
+    again = Attempt("step[0]#2", shell("true"), f"{there.folder}/tasks/again")
+    there.executor.submit([again])
+    there.loop.finish([again.id])
+    assert there.loop.outcome(again.id).succeeded
+
+
+def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
+    bench: Any, google_batch_stand_in: GoogleBatchStandIn
+) -> None:
+    there = bench()
+    google_batch_stand_in.refuse(503, "the answer was lost", unheard=True)
+    events = there.run(shell("sleep 1"), shell("exit 3"))
+    assert [event.outcome.reason for event in events] == [None, Reason.PROGRAM]
+    assert len(google_batch_stand_in.made()) == 1
+
+
 def test_what_cannot_start_is_explained(bench: Any) -> None:
     (absent,) = bench().run(shell("true", container=Image("absent:1")))
     assert absent.outcome.reason is Reason.START

@@ -328,7 +328,6 @@ def test_worker_programs_load_next_to_nothing(tmp_path: Path) -> None:
         "hepflow.capsule.spawning",
         "hepflow.executors",
         "hepflow.executors.launcher",
-        "hepflow.executors.posix",
         "hepflow.executors.pyworker",
     }
     assert not modules & {"dataclasses", "inspect", "pathlib", "subprocess", "typing"}

@@ -44,7 +44,7 @@ from tests.services.fixtures import wanted
 from tests.services.kubernetes import NAMESPACE, KubernetesStandIn
 from tests.services.moto import Moto
 
-wanted("kubernetes")
+kubernetes = wanted("kubernetes")
 boto3 = wanted("boto3")
 
 from hepflow_kubernetes import KubernetesExecutor  # noqa: E402 - the library comes first
@@ -132,6 +132,22 @@ def test_attempts_of_equal_shape_are_one_job_and_it_is_gone_in_the_end(
     there.loop.finish([attempt.id for attempt in made])
     wait_until(lambda: not items(kubernetes_stand_in, JOBS), "no jobs")
     wait_until(lambda: not items(kubernetes_stand_in, PODS), "no pods")
+
+
+def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = kubernetes.client.BatchV1Api.create_namespaced_job
+    made: list[str] = []
+
+    def unheard(*words: Any, **more: Any) -> None:
+        made.append(create(*words, **more))
+        raise kubernetes.client.ApiException(status=504, reason="Gateway Timeout")
+
+    monkeypatch.setattr(kubernetes.client.BatchV1Api, "create_namespaced_job", unheard)
+    events = bench().run(shell("true"), shell("exit 3"))
+    assert [event.outcome.reason for event in events] == [None, Reason.PROGRAM]
+    assert len(made) == 1
 
 
 def test_a_job_says_which_attempts_it_runs(

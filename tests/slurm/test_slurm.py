@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,6 +250,46 @@ def test_a_controller_that_is_away_refuses_for_now_and_loses_nothing(
     assert event.transient, event.message
     bench.loop.finish([running.id])
     assert bench.loop.outcome(running.id).succeeded
+
+
+@pytest.mark.slow
+def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
+    bench: Bench, slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    complaint = (
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+    )
+    sbatch.write_text(
+        f"#!/bin/sh\n{shutil.which('sbatch')} \"$@\" >/dev/null\necho '{complaint}' >&2\nexit 1\n"
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}")
+    before = slurm.submitted()
+    attempts = bench.attempts("true", "false", "sleep 1")
+    run_all(bench.executor(), bench.loop, attempts)
+    ends = [bench.loop.outcome(attempt.id).reason for attempt in attempts]
+    assert ends == [None, Reason.PROGRAM, None]
+    assert slurm.submitted() - before == 3
+
+
+@pytest.mark.slow
+def test_a_job_that_never_got_there_is_lost_after_a_while(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\nkill -9 $$\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}")
+    site = slurm_site()
+    executor = bench.executor(replace(site, settings={**site.settings, "unknown_s": 1}))
+    (attempt,) = bench.attempts("true")
+    run_all(executor, bench.loop, [attempt])
+    event = bench.loop.final[attempt.id]
+    assert isinstance(event, Lost)
+    assert "Slurm knows nothing of its job step" in event.message
 
 
 # --- the head is killed ---------------------------------------------------------------------------

@@ -40,6 +40,10 @@ class AwsBatchStandIn:
         """Take the machine of a job away, with a notice, as a spot machine is."""
         self._post("reclaim", {"job": job})
 
+    def lose_answer(self) -> None:
+        """Take the next job, though the answer says not."""
+        self._post("lose", {})
+
     def clear(self) -> None:
         """Leave nothing of what tests made."""
         self._post("clear", {})

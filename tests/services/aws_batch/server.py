@@ -31,6 +31,7 @@ class Service:
     def __init__(self, at: Path) -> None:
         self.machines = Machines(at)
         self.definitions: dict[str, Body] = {}
+        self.unheard = 0
 
     def SubmitJob(self, asked: Body) -> Body:
         definition = self._definition(asked["jobDefinition"])
@@ -156,19 +157,26 @@ class Handler(BaseHTTPRequestHandler):
             elif self.path == "/stand-in/reclaim":
                 service.machines.reclaim(body["job"])
                 answer = {}
+            elif self.path == "/stand-in/lose":
+                service.unheard += 1
+                answer = {}
             else:
                 target = self.headers.get("X-Amz-Target", "")
                 name, shape = self.server.models.operation(self.path, target)
                 self.server.models.check(body, shape)
                 with service.machines.changed:
                     answer = getattr(service, name)(body)
+                    if name == "SubmitJob" and service.unheard:
+                        service.unheard -= 1
+                        code, answer = 503, {"message": "the answer was lost"}
         except Refused as refusal:
             code, answer = 400, {"message": str(refusal), "__type": "ClientException"}
         data = json.dumps(answer).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         if code != 200:
-            self.send_header("x-amzn-ErrorType", "ClientException")
+            kind = "ClientException" if code < 500 else "ServerException"
+            self.send_header("x-amzn-ErrorType", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -3,7 +3,8 @@
 What is real: the client (unchanged, but told where to go and to show no credentials) and the definition of the service, by which
 every job is read, so that an unknown field or a wrong type is refused. What is made up: the service, and
 the machines, which run a container's command on this machine in a sandbox that has the machine's
-programs and nothing else. Four tasks run at a time. An image whose name has `absent` in it cannot be pulled.
+programs and nothing else. Four tasks run at a time, each on a machine of as much memory as it asks for, whose kernel
+ends the largest process when there is no more. An image whose name has `absent` in it cannot be pulled.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.services.daemons import HOST, free_ports, launch, wait_until
 
@@ -40,15 +42,24 @@ class GoogleBatchStandIn:
         """Take the machine of a task away; its name as the service has it."""
         self._post("preempt", {"task": task})
 
+    def refuse(self, code: int, message: str, *, unheard: bool = False) -> None:
+        """Refuse the next job with this status; ``unheard``: take it, though the answer says not."""
+        self._post("refuse", {"code": code, "message": message, "unheard": unheard})
+
+    def made(self) -> list[str]:
+        """The jobs that were taken, whether they are still there or not."""
+        names: list[str] = self._post("made", {})["jobs"]
+        return names
+
     def clear(self) -> None:
         """Leave nothing of what tests made."""
         self._post("clear", {})
 
-    def _post(self, what: str, body: object) -> None:
+    def _post(self, what: str, body: object) -> Any:
         url = f"http://{self.host}/stand-in/{what}"
         request = urllib.request.Request(url, method="POST", data=json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=30):
-            pass
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
 
 def start(at: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from google.protobuf import json_format
 
 from tests.services import sandbox
 from tests.services.daemons import HOST
+from tests.services.memory import largest, memory_kib
 
 Body = dict[str, Any]
 
@@ -27,6 +28,8 @@ PATH = re.compile(
     r"/v1/(projects/[^/]+/locations/[^/]+)/jobs(?:/([^/]+))?(/taskGroups/group0/tasks)?"
 )
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+LOOK_S = 0.05
+MEMORY_LOOK_S = 0.2
 SLOTS = 4
 GRACE_S = 2.0
 PREEMPTED = 50001
@@ -78,6 +81,11 @@ class Task:
             lines = self.log.read_text(errors="replace").strip().splitlines()
             self.over(code, lines[-1] if code and lines else "")
 
+    @property
+    def memory_kib(self) -> int:
+        """What its machine has: what it asks for and no more."""
+        return int(self.spec["computeResource"]["memoryMib"]) * 1024
+
     def over(self, code: int, told: str) -> None:
         """It has ended."""
         self.state, self.code, self.told = "FAILED" if code else "SUCCEEDED", code, told
@@ -112,9 +120,14 @@ class Service:
         self.changed = threading.RLock()
         self.jobs: dict[str, Body] = {}
         self.tasks: dict[str, list[Task]] = {}
+        self.made: list[str] = []
+        self.refusals: list[Refused] = []
+        self.unheard: list[Refused] = []
 
     def create(self, parent: str, name: str, body: Body) -> Body:
         """Take a job on that the definition of the service can read."""
+        if self.refusals:
+            raise self.refusals.pop()
         try:
             json_format.ParseDict(body, batch_v1.Job.pb()())
         except json_format.ParseError as error:
@@ -135,6 +148,9 @@ class Service:
             Task(f"{full}/taskGroups/group0/tasks/{n}", spec, n, self.at / f"{name}.{n}.log")
             for n in range(count)
         ]
+        self.made.append(full)
+        if self.unheard:
+            raise self.unheard.pop()
         return self.job(full)
 
     def job(self, full: str) -> Body:
@@ -166,23 +182,45 @@ class Service:
                 if task.name == name:
                     task.end(PREEMPTED)
 
+    def refuse(self, code: int, message: str, unheard: bool) -> None:
+        """Refuse the next job; or take it, and answer as if not."""
+        (self.unheard if unheard else self.refusals).append(Refused(code, message))
+
     def clear(self) -> None:
+        self.made.clear()
+        self.refusals.clear()
+        self.unheard.clear()
         for full in list(self.jobs):
             self.delete(full)
 
+    def kill_for_memory(self, running: list[Task]) -> None:
+        """As a machine's kernel does that has no memory left: end the process that has most."""
+        used = memory_kib([task.inner for task in running])
+        for task in running:
+            if used[task.inner] > task.memory_kib:
+                try:
+                    os.kill(largest(task.inner), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
     def run(self) -> None:
         """Look at every task, many times a second."""
+        memory_at = 0.0
         while True:
             with self.changed:
                 tasks = [task for some in self.tasks.values() for task in some]
-                free = SLOTS - sum(task.state == "RUNNING" for task in tasks)
+                running = [task for task in tasks if task.state == "RUNNING"]
+                free = SLOTS - len(running)
+                if running and time.monotonic() > memory_at:
+                    self.kill_for_memory(running)
+                    memory_at = time.monotonic() + MEMORY_LOOK_S
                 for task in tasks:
                     if task.state == "RUNNING":
                         task.look()
                     elif task.state == "PENDING" and free > 0:
                         task.start()
                         free -= 1
-            time.sleep(0.05)
+            time.sleep(LOOK_S)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -225,6 +263,11 @@ class Handler(BaseHTTPRequestHandler):
         if split.path == "/stand-in/preempt":
             service.preempt(body["task"])
             return {}
+        if split.path == "/stand-in/refuse":
+            service.refuse(body["code"], body["message"], body["unheard"])
+            return {}
+        if split.path == "/stand-in/made":
+            return {"jobs": service.made}
         found = PATH.fullmatch(split.path)
         if found is None:
             raise Refused(404, f"no such path: {split.path}")
