@@ -12,17 +12,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from hepflow import inputs as taking
 from hepflow import plugins
 from hepflow.elsewhere import look_up
-from hepflow.engine import Policy, Scheduler
+from hepflow.head import Listener, Publisher, RunResult, drive
 from hepflow.model.errors import (
     ExecutionError,
     HepflowError,
@@ -37,13 +37,11 @@ from hepflow.model.protocols import Language, LoadOptions
 from hepflow.model.record import RunRecord
 from hepflow.model.values import Directory, File, Value, Values
 from hepflow.model.workflow import From, Workflow
-from hepflow.runner.books import Books
-from hepflow.runner.drive import Runner
-from hepflow.runner.loop import Loop
-from hepflow.runner.opening import Wish, open_fleet
+from hepflow.options import RunOptions, merged, plain, wish
+from hepflow.runner.opening import open_fleet
 from hepflow.runner.placing import named_sites
 from hepflow.runner.planner import Planner, Rules
-from hepflow.runner.telling import Progress, Telling
+from hepflow.runner.telling import Progress
 from hepflow.staging.publish import publish
 from hepflow.store import reader
 from hepflow.store.codec import decode, encode
@@ -61,7 +59,7 @@ from hepflow.store.records import (
     step_of,
 )
 from hepflow.store.results import Results
-from hepflow.store.writer import RunWriter, create_run, reopen_run
+from hepflow.store.writer import create_run, reopen_run
 from hepflow.tracking import open_tracking
 
 __all__ = [
@@ -85,10 +83,6 @@ if TYPE_CHECKING:
     from hepflow.simulating import SimulatedRun, SimulationOptions, SiteUse
     from hepflow.store.gc import GcReport
     from hepflow.surveying import SiteReport, SiteValue, site
-
-Listener: TypeAlias = Callable[[Progress], None]
-Publisher: TypeAlias = Callable[[Values, Path], Mapping[str, Value]]
-"""Places the outputs of a run in a folder; returns them with their new locations."""
 
 _LATE: Final = {
     "BundledRecipe": "hepflow.bundled", "bundled_recipes": "hepflow.bundled",
@@ -128,57 +122,6 @@ class Project:
     @property
     def store(self) -> StorePlace:
         return StorePlace(self.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a run is driven.
-
-    Args:
-        keep_going: finish what does not depend on a failure; else nothing new is started after one.
-        cpus, memory_mib, gpus: the site's settings of these names, for executors that have them (the
-            local one: what it may use); ``None`` for what the site says.
-        in_flight: attempts submitted at a time; 0 for what the executor can use.
-        reuse: take results of earlier runs.
-        publish: folder for the outputs; ``None`` for ``results/NAME`` of the project.
-        site: where tasks run: a site by name, or a site file, or several of them in the order of your
-            wish; empty for this machine.
-        containers: run tasks in the images they name; else on the machine itself, which must have
-            what they need.
-        tracking: who keeps a record of the run; empty for whom the recipe names, ``none`` for nobody.
-    """
-
-    keep_going: bool = False
-    cpus: float | None = None
-    memory_mib: int | None = None
-    gpus: tuple[str, ...] | None = None
-    in_flight: int = 0
-    reuse: bool = True
-    publish: Path | None = None
-    site: str | tuple[str, ...] = ""
-    containers: bool = True
-    tracking: tuple[str, ...] = ()
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites, however they were given."""
-        return (self.site,) if isinstance(self.site, str) and self.site else tuple(self.site)
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a run ended. ``outputs`` have their published locations; empty unless it succeeded.
-    ``warnings`` tell what went wrong beside it, such as a record that could not be kept."""
-
-    run: RunSummary
-    outputs: Mapping[str, Value]
-    status: RunStatus
-    published: Path | None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def succeeded(self) -> bool:
-        return self.run.state is RunState.SUCCEEDED
 
 
 # --- recipes ----------------------------------------------------------------------------------
@@ -310,10 +253,10 @@ def plan(
     given = _prepared(workflow, taking.complete(workflow, inputs, _elsewhere(project)))
     results = Results.of(project.store)
     try:
-        wish = _wish(options, named_sites(workflow))
+        where = wish(options, named_sites(workflow))
         # Where there is only this machine, there is nothing to choose and nothing to say.
-        chosen = wish.sites or wish.named
-        offers = open_fleet(wish, project.store.sites(0)).offers if chosen else ()
+        chosen = where.sites or where.named
+        offers = open_fleet(where, project.store.sites(0)).offers if chosen else ()
         rules = Rules(reuse=options.reuse, containers=options.containers)
         root = reader.root_of(project.store)
         planner = Planner(results, rules, root, weigh=len(offers) > 1)
@@ -370,16 +313,16 @@ def run(
     given = taking.complete(workflow, inputs, _elsewhere(project))
     prepared = _prepared(workflow, given)
     # Before there is a run that could not go on.
-    open_fleet(_wish(options, named_sites(workflow)), project.store.sites(0))
+    open_fleet(wish(options, named_sites(workflow)), project.store.sites(0))
     open_tracking(project.store, 0, workflow.tracking, options.tracking)
     # The key is the run's own, whoever may call another one by its number.
-    request = {"run": _plain(options), "load": _plain(load_options), "key": os.urandom(8).hex()}
+    request = {"run": plain(options), "load": plain(load_options), "key": os.urandom(8).hex()}
     root = reader.root_of(project.store)
     writer = create_run(
         project.store, name=workflow.name, recipe=_absolute(workflow.source), options=request,
         inputs=encode(given, {}, root), now=time.time(),
     )  # fmt: skip
-    return _drive(workflow, prepared, project, options, writer, listener, publisher=publisher)
+    return drive(workflow, prepared, project.store, options, writer, listener, publisher=publisher)
 
 
 def resume(
@@ -403,7 +346,9 @@ def resume(
     summary = reader.find_run(project.store, run) if run else _resumable(project)
     workflow, prepared, stored_run = _reloaded(project, summary.id)
     writer = reopen_run(project.store, summary.id, now=time.time())
-    return _drive(workflow, prepared, project, _merged(stored_run, options), writer, listener, redo)
+    return drive(
+        workflow, prepared, project.store, merged(stored_run, options), writer, listener, redo
+    )
 
 
 def feed(
@@ -427,10 +372,10 @@ def feed(
     if within:
         stored = reader.stored_request(project.store, within)[1]["run"]
         assert isinstance(stored, dict)
-        options = _merged(stored, options)
-    request = {"run": _plain(options), "load": _plain(LoadOptions())}
+        options = merged(stored, options)
+    request = {"run": plain(options), "load": plain(LoadOptions())}
     order = Order(
-        project.store, _wish(options, {}), name, request, within, options.in_flight, options.reuse
+        project.store, wish(options, {}), name, request, within, options.in_flight, options.reuse
     )
     return FedRun(order)
 
@@ -469,7 +414,7 @@ def export_run(project: Project, run: int, target: str, folder: Path) -> tuple[s
 
     summary = reader.find_run(project.store, run)
     workflow, given, stored_run = _reloaded(project, summary.id)
-    containers = _merged(stored_run, None).containers
+    containers = merged(stored_run, None).containers
     return write_down(project.store, summary, workflow, given, target, folder, containers)
 
 
@@ -517,114 +462,8 @@ def _prepared(workflow: Workflow, given: Values) -> Values:
     return given if workflow.prepare is None else workflow.prepare(given)
 
 
-def _drive(
-    workflow: Workflow,
-    given: Values,
-    project: Project,
-    options: RunOptions,
-    writer: RunWriter,
-    listener: Listener | None,
-    redo: Sequence[str] = (),
-    publisher: Publisher = publish,
-) -> RunResult:
-    """One head's work on a run, from taking it up to closing its books."""
-    place, number, loop = project.store, writer.run, Loop()
-    tracking = open_tracking(place, number, workflow.tracking, options.tracking)
-    state, message = RunState.FAILED, ""
-    outputs: Values = {}
-    published: Path | None = None
-    try:
-        fleet = open_fleet(_wish(options, named_sites(workflow)), place.sites(number))
-        rules = Rules(number, options.reuse, frozenset(redo), writer.new_id(), options.containers)
-        tracking.begin()
-        policy = Policy(
-            in_flight=options.in_flight or fleet.capacity,
-            keep_going=options.keep_going,
-            earlier=writer.attempts_so_far(),
-        )
-        scheduler = Scheduler(workflow, given, policy)
-        root = reader.root_of(place)
-        runner = Runner(
-            scheduler,
-            Planner(writer.results(), rules, root, weigh=len(fleet.offers) > 1),
-            writer,
-            Books(str(place.work(number)), root),
-            fleet,
-            Telling(scheduler, number, workflow.name, listener),
-            loop,
-        )
-        conclusion = runner.run()
-        if conclusion.succeeded:
-            published = options.publish or project.folder / "results" / workflow.name
-            outputs = publisher(conclusion.outputs, published)
-            state = RunState.SUCCEEDED
-        elif conclusion.cancelled:
-            state = RunState.CANCELLED
-        message = "; ".join(runner.failures[:3])
-        writer.end_run(state, encode(outputs, {}, root), message, time.time())
-    except ValueError as error:
-        writer.end_run(RunState.FAILED, "", str(error), time.time())
-        raise ExecutionError.of(
-            "HF601", str(error), where=workflow.source or workflow.name
-        ) from error
-    except HepflowError as error:
-        _note_failure(writer, error)
-        raise
-    else:
-        # Before the writer closes: with the last connection the store is tidied up, at some cost.
-        status = reader.status(place, number)
-        return RunResult(status.run, outputs, status, published, tracking.end())
-    finally:
-        tracking.end()
-        loop.close()
-        writer.close()
-
-
-def _note_failure(writer: RunWriter, error: HepflowError) -> None:
-    """Keeps the reason in the store where that is still possible; the disk may be what failed."""
-    try:
-        writer.end_run(RunState.FAILED, "", error.problems[0].what, time.time())
-    except StoreError:
-        pass  # the error on its way says it; the run stays resumable as interrupted
-
-
 def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source else ""
-
-
-def _wish(options: RunOptions, named: Mapping[str, str]) -> Wish:
-    """Where a run is to take place."""
-    limits = {"cpus": options.cpus, "memory_mib": options.memory_mib, "gpus": options.gpus}
-    given = {name: value for name, value in limits.items() if value is not None}
-    return Wish(options.sites, named, given)
-
-
-def _plain(options: RunOptions | LoadOptions) -> dict[str, object]:
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(options).items()
-    }
-
-
-def _merged(stored: Mapping[str, object], given: RunOptions | None) -> RunOptions:
-    """The options a run was started with, under those given now."""
-    options = RunOptions(**stored)  # type: ignore[arg-type]
-    options = replace(
-        options,
-        publish=Path(options.publish) if options.publish else None,
-        gpus=tuple(options.gpus) if options.gpus is not None else None,
-        site=options.sites,
-        tracking=tuple(options.tracking),
-    )
-    defaults, now = asdict(RunOptions()), asdict(given or RunOptions())
-    if given is not None and given.sites not in (
-        (),
-        options.sites,
-    ):  # what one site may use says nothing of another
-        options = replace(options, cpus=None, memory_mib=None, gpus=None)
-    return replace(
-        options, **{name: value for name, value in now.items() if value != defaults[name]}
-    )
 
 
 def _resumable(project: Project) -> RunSummary:
