@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hepflow.batch.hooks import Hooks, Witness
 from hepflow.batch.submissions import Submission
 from hepflow.capsule.report import last_line
 from hepflow.model.events import Finished, Lost
 from hepflow.model.task import RETURNS_TO_QUEUE, Outcome, Reason
+
+GOES_ON: Final = ("RUNNING", "COMPLETING")
+AGAIN_S: Final = 1.0
+"""When to ask once more about a job that must end by now."""
 
 
 class Patience(NamedTuple):
@@ -121,7 +125,10 @@ class Judge:
             yield _end(event)  # others took the time of its job
         elif own_word is not None:
             yield Finished(name, replace(event.outcome, reason=reason, message=own_word))
-        elif witness.state != "COMPLETING" or now - since > self._patience.results_s:
+        elif witness.state in GOES_ON and now - since <= self._patience.results_s:
+            # Asked before it was told to end, or not yet gone: why, is said when it is.
+            self.look_again_at = min(self.look_again_at, now + AGAIN_S)
+        else:
             yield _end(event)
 
     def _of_waiting(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,11 +36,13 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.loop = Loop()
+        self.made: list[SlurmExecutor] = []
 
     def executor(self, site: Site | None = None) -> SlurmExecutor:
         self.loop = Loop()
         made = SlurmExecutor(self.folder / "executor", site=site or slurm_site())
         made.start(self.loop)
+        self.made.append(made)
         return made
 
     def attempts(self, *texts: str, name: str = "step", **more: object) -> list[Attempt]:
@@ -50,8 +53,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(slurm: Slurm, tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(slurm: Slurm, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    for executor in bench.made:
+        executor.close()
 
 
 def test_equal_tasks_are_one_array_and_others_another(bench: Bench, slurm: Slurm) -> None:

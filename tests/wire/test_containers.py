@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,13 +253,19 @@ def root_file_system() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def place() -> Iterator[str]:
+    """A folder for images: podman takes none of more than 50 characters."""
+    with tempfile.TemporaryDirectory(prefix="hepflow-") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def podman(place: str) -> Iterator[list[str]]:
     """A podman that runs here, with the image in it.
 
     As the user has set it up, or else as it runs where there is neither an overlay file system, nor
     one of the two layouts of cgroups, nor the right to raise limits: in another container, that is.
     """
-    place = tmp_path_factory.mktemp("podman")
     apart = f"podman --root {place}/store --runroot {place}/run --storage-driver vfs"
     low = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
     ways = [
