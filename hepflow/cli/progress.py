@@ -103,7 +103,7 @@ def totals(progress: api.Progress) -> tuple[int, int, int, int]:
     done = known = running = failed = 0
     for step in progress.steps:
         done += step.finished
-        known += max(0, step.width)
+        known += max(step.width, step.finished + step.running)  # of some it is not known how many
         running += step.running
         failed += step.failed
     return done, known, running, failed

@@ -60,6 +60,15 @@ def test_a_long_step_is_told_of_every_five_seconds_at_most() -> None:
     ]
 
 
+def test_no_more_tasks_are_done_than_are_known_of() -> None:
+    told: list[str] = []
+    clock = Clock()
+    lines = Lines(told.append, clock)
+    clock.now = 5.0
+    lines(progress(STEP("a", 3, succeeded=2), STEP("b", -1, running=1, succeeded=40), at=5.0))
+    assert told == ["[   5.0 s] 42 of 44 tasks, 1 running (b 40/?)"]
+
+
 def test_news_come_at_once_and_never_as_a_flood() -> None:
     told: list[str] = []
     lines = Lines(told.append, Clock())
