@@ -78,6 +78,8 @@ class Fleet:
         self._refusals: dict[str, dict[str, str]] = {}
         self._nowhere: dict[str, str] = {}
         self._moved: set[str] = set()
+        self._inherited: set[str] = set()
+        """Attempts of an earlier head, which may have cancelled them, that this one has not."""
         self._waiting: dict[str, float] = {}
         """Attempts that were not told to have started, and since when they wait."""
         self._looking = False
@@ -206,6 +208,7 @@ class Fleet:
         """End attempts, each where it is."""
         groups: dict[str, tuple[Post, list[str]]] = {}
         for attempt in attempts:
+            self._inherited.discard(attempt)
             post = self._at.get(attempt) or self._only
             if post is not None:
                 groups.setdefault(post.name, (post, []))[1].append(attempt)
@@ -239,6 +242,7 @@ class Fleet:
             post = own.get(site) or self._left_at(site, len(handles))
             alive = post.executor.recover(handles)
             self._at.update(dict.fromkeys(alive, post))
+            self._inherited.update(alive)
             found.update(alive)
             if site not in own:
                 # What has ended there is told first; only the rest is cancelled.
@@ -280,9 +284,10 @@ class Fleet:
         if post is None:
             return event
         need = self._forget(attempt)
-        if attempt in self._moved:
+        if attempt in self._moved or attempt in self._inherited:
             self._moved.discard(attempt)
-            return _moved(event, post.offer.site.name)
+            self._inherited.discard(attempt)
+            return _unasked(event, post.offer.site.name)
         return event if need is None else self._elsewhere(event, post.offer.site.name, need)
 
     def _forget(self, attempt: str) -> Need | None:
@@ -325,8 +330,8 @@ def _is_lost(event: ExecutorEvent) -> bool:
     return isinstance(event, Lost)
 
 
-def _moved(event: ExecutorEvent, site: str) -> ExecutorEvent:
-    """The end of an attempt that was cancelled to be made elsewhere: no failure, and not asked for."""
+def _unasked(event: ExecutorEvent, site: str) -> ExecutorEvent:
+    """The end of an attempt that was called back, or cancelled by an earlier head: the run wants it still."""
     if isinstance(event, Finished) and event.outcome.reason is Reason.CANCELLED:
-        return Lost(event.attempt, Reason.NODE, f"it was cancelled at {site} to be run elsewhere")
+        return Lost(event.attempt, Reason.NODE, f"it was cancelled at {site}, and is made anew")
     return event

@@ -250,7 +250,7 @@ def test_what_waits_in_a_queue_is_called_back_when_another_site_is_idle(
         for n in range(6)
         for attempt in api.explain(api.Project(project), f"make[{n}]").attempts
     }
-    assert "it was cancelled at queue to be run elsewhere" in messages
+    assert "it was cancelled at queue, and is made anew" in messages
 
 
 def _with_unlucky(name: str) -> object:
@@ -283,6 +283,27 @@ def test_resuming_elsewhere_ends_what_is_at_the_old_site_and_does_nothing_twice(
     where = went(project)["make"]
     assert where["cluster"] >= 2
     assert where["small"] >= 1
+
+
+def test_what_an_earlier_head_had_cancelled_is_made_anew_by_one_resume(
+    run: Run, project: Path, slurm: Slurm, sites: Path
+) -> None:
+    """As when a head is killed between calling a task back, or ending its run, and hearing that it is done."""
+    (sites / "cluster.yaml").write_text(CLUSTER)
+    (project / "mixed.yaml").write_text(SLOW)
+    head = subprocess.Popen(
+        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", "cluster"],
+        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
+    head.send_signal(signal.SIGKILL)
+    head.wait()
+    slurm.call("scancel", "--me")
+    _until(lambda: not slurm.call("squeue", "-h"), "no job is left in Slurm")
+    (project / "go").touch()
+    result = api.resume(api.Project(project))
+    assert result.succeeded, result.run.message
+    assert set(ledger(project).values()) == {1}
 
 
 def test_a_site_that_was_left_and_cannot_be_asked_stops_the_resume(
