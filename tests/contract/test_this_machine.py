@@ -84,12 +84,23 @@ def marked_processes(tag: str) -> list[int]:
     return found
 
 
+def soon_gone(tag: str, patience_s: float = 5.0) -> bool:
+    """Whether no such process is left. One that was killed may take a moment to go on a busy machine."""
+    deadline = time.monotonic() + patience_s
+    while found := marked_processes(tag):
+        if time.monotonic() > deadline:
+            print(f"left: {found}")
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @here
 def test_nothing_is_left_after_close(executor_factory: Factory, loop: Loop, tmp_path: Path) -> None:
     executor = executor_factory(tmp_path / "executor")
     executor.start(loop)
     bench = Bench(executor, loop, tmp_path)
-    tag = f"HEPFLOW_TEST_{tmp_path.name}"
+    tag = f"HEPFLOW_TEST_{os.getpid()}_{tmp_path.name}"
     env = {tag: "1"}
     mine = bench.attempts(
         shell("sleep 1000 & sleep 1000", env=env, resources=HALF),
@@ -102,7 +113,7 @@ def test_nothing_is_left_after_close(executor_factory: Factory, loop: Loop, tmp_
     assert marked_processes(tag)
     executor.close()
     executor.close()
-    assert marked_processes(tag) == []
+    assert soon_gone(tag)
     assert {path.name for path in (tmp_path / "executor").glob("lane-*")} == set()
 
 
@@ -138,7 +149,7 @@ def test_a_killed_head_leaves_no_process_and_loses_no_result(
     assert all(loop.outcome(attempt).succeeded for attempt in found)
     assert all(digest_of(loop, attempt) for attempt in found)
     executor.close()
-    assert marked_processes(str(tmp_path)) == []
+    assert soon_gone(str(tmp_path))
 
 
 def digest_of(loop: Loop, attempt: str) -> str:

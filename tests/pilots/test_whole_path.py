@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hepflow import api
-from tests.contract.test_this_machine import marked_processes
+from tests.contract.test_this_machine import soon_gone
 from tests.services.slurm import Slurm
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,7 +86,7 @@ def test_a_recipe_runs_there_unchanged_and_leaves_nothing_beside_it(
     assert api.outputs(api.Project(project))["sum"] == 140
     made = {path.name for path in project.iterdir()} - before
     assert made - {"__pycache__"} == {".hepflow", "results", "ledger"}
-    assert marked_processes(str(project)) == []
+    assert soon_gone(str(project))
     assert hepflow("status").returncode == 0
 
 
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing_that_had_ended(
     assert api.outputs(api.Project(project))["sum"] == sum(i * i for i in range(16))
     assert done <= {task.id for task in _succeeded(project)}
     assert set(_ledger(project).values()) == {1}
-    assert marked_processes(str(project)) == []
+    assert soon_gone(str(project))
 
 
 @pytest.mark.parametrize("site", ["dask", "parsl"])
@@ -134,7 +134,7 @@ def test_a_cancelled_run_ends_what_it_has_there(site: str, hepflow: Call, projec
     _until(lambda: bool(api.status(api.Project(project)).running))
     assert hepflow("cancel").returncode == 0
     assert head.wait(30) == 130
-    assert marked_processes(str(project)) == []
+    assert soon_gone(str(project))
 
 
 def test_a_scheduler_that_is_not_there_is_told_before_anything_runs(hepflow: Call) -> None:

@@ -253,43 +253,38 @@ def root_file_system() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[str]:
-    """A folder for images: podman takes none of more than 50 characters."""
-    with tempfile.TemporaryDirectory(prefix="hepflow-") as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def podman(place: str) -> Iterator[list[str]]:
+def podman() -> Iterator[list[str]]:
     """A podman that runs here, with the image in it.
 
     As the user has set it up, or else as it runs where there is neither an overlay file system, nor
     one of the two layouts of cgroups, nor the right to raise limits: in another container, that is.
     """
-    apart = f"podman --root {place}/store --runroot {place}/run --storage-driver vfs"
-    low = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
-    ways = [
-        (
-            os.environ.get("HEPFLOW_CONTAINER_RUNTIME", "podman"),
-            os.environ.get("HEPFLOW_CONTAINER_ARGS", ""),
-        ),
-        (f"{apart} --runtime runc --cgroup-manager cgroupfs", low),
-        (f"{apart} --cgroup-manager cgroupfs", low),
-    ]
-    said = ""
-    for runtime, options in ways:
-        command = shlex.split(runtime)
-        if os.path.basename(command[0]) != "podman":
-            continue
-        said = why_not(command, shlex.split(options))
-        if not said:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("HEPFLOW_CONTAINER_RUNTIME", runtime)
-                patch.setenv("HEPFLOW_CONTAINER_ARGS", options)
-                yield command
-            return
-    assert not os.environ.get("CI"), f"podman runs no container here: {said}"
-    pytest.skip(f"podman runs no container here: {said}")
+    # In a folder of its own: podman takes no path of more than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="hepflow-") as place:
+        apart = f"podman --root {place}/store --runroot {place}/run --storage-driver vfs"
+        low = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
+        ways = [
+            (
+                os.environ.get("HEPFLOW_CONTAINER_RUNTIME", "podman"),
+                os.environ.get("HEPFLOW_CONTAINER_ARGS", ""),
+            ),
+            (f"{apart} --runtime runc --cgroup-manager cgroupfs", low),
+            (f"{apart} --cgroup-manager cgroupfs", low),
+        ]
+        said = ""
+        for runtime, options in ways:
+            command = shlex.split(runtime)
+            if os.path.basename(command[0]) != "podman":
+                continue
+            said = why_not(command, shlex.split(options))
+            if not said:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setenv("HEPFLOW_CONTAINER_RUNTIME", runtime)
+                    patch.setenv("HEPFLOW_CONTAINER_ARGS", options)
+                    yield command
+                return
+        assert not os.environ.get("CI"), f"podman runs no container here: {said}"
+        pytest.skip(f"podman runs no container here: {said}")
 
 
 def why_not(podman: list[str], options: list[str]) -> str:
