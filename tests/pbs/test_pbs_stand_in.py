@@ -5,6 +5,7 @@ Against a stand-in: it knows the manual pages, not a real server.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +30,13 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.loop = Loop()
+        self.made: list[PBSExecutor] = []
 
     def executor(self, site: Site | None = None) -> PBSExecutor:
         self.loop = Loop()
         made = PBSExecutor(self.folder / "executor", site=site or pbs_site())
         made.start(self.loop)
+        self.made.append(made)
         return made
 
     def attempts(self, *texts: str, name: str = "step", **more: object) -> list[Attempt]:
@@ -44,8 +47,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(pbs_stand_in: PBSStandIn, tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(pbs_stand_in: PBSStandIn, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    for executor in bench.made:
+        executor.close()
 
 
 @pytest.mark.parametrize("flavour", ["torque", "pbspro"])
