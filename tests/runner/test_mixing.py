@@ -265,14 +265,7 @@ def test_resuming_elsewhere_ends_what_is_at_the_old_site_and_does_nothing_twice(
 ) -> None:
     """A head is killed while jobs wait and run on Slurm; the run goes on at this machine."""
     (sites / "cluster.yaml").write_text(CLUSTER)
-    (project / "mixed.yaml").write_text(SLOW)
-    head = subprocess.Popen(
-        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", "cluster"],
-        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
-    head.send_signal(signal.SIGKILL)
-    head.wait()
+    _kill_a_head(project, "cluster")
     before = ledger(project)
     (project / "go").touch()
     result = api.resume(api.Project(project), options=api.RunOptions(site="small"))
@@ -290,14 +283,7 @@ def test_what_an_earlier_head_had_cancelled_is_made_anew_by_one_resume(
 ) -> None:
     """As when a head is killed between calling a task back, or ending its run, and hearing that it is done."""
     (sites / "cluster.yaml").write_text(CLUSTER)
-    (project / "mixed.yaml").write_text(SLOW)
-    head = subprocess.Popen(
-        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", "cluster"],
-        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
-    head.send_signal(signal.SIGKILL)
-    head.wait()
+    _kill_a_head(project, "cluster")
     slurm.call("scancel", "--me")
     _until(lambda: not slurm.call("squeue", "-h"), "no job is left in Slurm")
     (project / "go").touch()
@@ -309,14 +295,7 @@ def test_what_an_earlier_head_had_cancelled_is_made_anew_by_one_resume(
 def test_a_site_that_was_left_and_cannot_be_asked_stops_the_resume(
     run: Run, project: Path, sites: Path
 ) -> None:
-    (project / "mixed.yaml").write_text(SLOW)
-    head = subprocess.Popen(
-        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", "large"],
-        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
-    head.send_signal(signal.SIGKILL)
-    head.wait()
+    _kill_a_head(project, "large")
     (sites / "large.yaml").unlink()
     with pytest.raises(api.UnavailableError) as found:
         api.resume(api.Project(project), options=api.RunOptions(site="small"))
@@ -358,6 +337,18 @@ steps:
     outputs: {o: o.txt}
 outputs: {o: make.o}
 """.replace("$PROJECT", "$(dirname $LEDGER)")
+
+
+def _kill_a_head(project: Path, site: str) -> None:
+    """A run of the slow recipe whose head is killed when two of its tasks have ended."""
+    (project / "mixed.yaml").write_text(SLOW)
+    head = subprocess.Popen(
+        [sys.executable, "-m", "hepflow", "run", "mixed.yaml", "--site", site],
+        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    _until(lambda: ledger(project).total() >= 2, "two tasks have ended")
+    head.send_signal(signal.SIGKILL)
+    head.wait()
 
 
 def _until(done: Callable[[], bool], what: str) -> None:
