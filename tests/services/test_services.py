@@ -47,7 +47,9 @@ def test_slurm_cancels(slurm: Slurm) -> None:
     job = slurm.submit("sleep 60")
     slurm.wait(job, "RUNNING")
     slurm.call("scancel", str(job))
-    assert slurm.wait(job, "CANCELLED")["ExitCode"] == "0:15"
+    # The signal goes to every process of the job: where the program dies first its shell may still
+    # say so (128 + 15) before its own turn comes.
+    assert slurm.wait(job, "CANCELLED")["ExitCode"] in {"0:15", "143:0"}
 
 
 def test_slurm_loses_a_node(slurm: Slurm) -> None:
