@@ -146,7 +146,7 @@ def test_a_time_limit_ends_the_whole_group(bench: Bench) -> None:
 def test_what_ran_out_of_time_goes_on_from_what_it_kept(bench: Bench) -> None:
     text = (
         "if test -f at/n; then cat at/n > o; exit; fi; mkdir at; trap 'echo 42 > at/n; exit 0' TERM;"
-        " sleep 60 & wait"
+        " while :; do sleep 60 & wait; done"
     )
     task = shell(
         text, Output("o", "o"), resources=Resources(walltime_s=0.5), checkpoint=("at", "no")
@@ -326,7 +326,7 @@ def test_a_queued_attempt_is_cancelled_without_running(bench: Bench) -> None:
 
 def test_a_running_attempt_gets_time_to_end_and_is_then_killed(bench: Bench) -> None:
     polite, rude = bench.attempts(
-        shell("trap 'echo bye; exit 0' TERM; sleep 1000 & wait"),
+        shell("trap 'echo bye; exit 0' TERM; while :; do sleep 1000 & wait; done"),
         shell("trap '' TERM; while true; do sleep 0.01; done"),
     )
     bench.executor.submit([polite, rude])

@@ -209,7 +209,10 @@ def test_a_task_whose_node_is_lost_is_lost(bench: Bench, slurm: Slurm) -> None:
 def test_a_preempted_task_goes_on_from_its_checkpoint(bench: Bench, slurm: Slurm) -> None:
     site = slurm_site()
     executor = bench.executor(replace(site, settings={**site.settings, "grace_s": 1.5}))
-    text = "if test -f at; then cat at > o; exit; fi; trap 'echo 42 > at; exit 1' TERM; sleep 60 & wait"
+    text = (
+        "if test -f at; then cat at > o; exit; fi; trap 'echo 42 > at; exit 1' TERM;"
+        " while :; do sleep 60 & wait; done"  # Slurm may tell the sleep sooner than the shell
+    )
     task = Task(Shell(text), (Output("o", "o"),), Resources(cpus=4), checkpoint=("at",))
     kept = str(bench.folder / "kept")
     first = Attempt("fit#1", task, str(bench.folder / "fit"), checkpoint=kept)
