@@ -53,8 +53,11 @@ def slurm_page(
     """
     ways: dict[str, Callable[[], Turn]] = {
         "raw `sbatch --array`": lambda: _raw(fresh(folder / "raw"), tasks),
-        "hepflow": lambda: _hepflow(fresh(folder / "hepflow"), tasks, 1),
-        f"hepflow, `pack: {PACK}`": lambda: _hepflow(fresh(folder / "packed"), tasks, PACK),
+        "hepflow": lambda: _hepflow(fresh(folder / "hepflow"), tasks),
+        "hepflow, `share_s: 0`": lambda: _hepflow(fresh(folder / "alone"), tasks, share_s=0),
+        f"hepflow, `share_s: 0, pack: {PACK}`": lambda: _hepflow(
+            fresh(folder / "packed"), tasks, PACK, share_s=0
+        ),
     }
     turns: dict[str, list[Turn]] = {name: [] for name in ways}
     _ask_for_cluster()
@@ -108,7 +111,7 @@ def _raw(folder: Path, tasks: int) -> Turn:
     return Turn(wall, first, Counter(sbatch=1))
 
 
-def _hepflow(folder: Path, tasks: int, pack: int) -> Turn:
+def _hepflow(folder: Path, tasks: int, pack: int = 1, **settings: float) -> Turn:
     step = {
         "scatter": {"i": "{{ range(inputs.n) }}"},
         "command": "touch {{ outputs.o }}",
@@ -116,9 +119,9 @@ def _hepflow(folder: Path, tasks: int, pack: int) -> Turn:
     }
     recipe = {"hepflow": "v1", "inputs": {"n": tasks}, "steps": {"work": step}}
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    (folder / "site.yaml").write_text(
-        json.dumps({"extends": "slurm", "queues": {"main": {"array": tasks, "pack": pack}}})
-    )
+    queue = {"array": tasks, "pack": pack}
+    site = {"extends": "slurm", "queues": {"main": queue}, "settings": settings}
+    (folder / "site.yaml").write_text(json.dumps(site))
     log = _count_commands(folder / "bin")
     env = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     began = time.time()

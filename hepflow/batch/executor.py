@@ -22,7 +22,7 @@ from typing import Any, Final
 from hepflow.batch.asking import Answer, Asker
 from hepflow.batch.hooks import Hooks, Paper, Programs
 from hepflow.batch.judging import Patience
-from hepflow.batch.shapes import SLACK_S, Shape, in_words, job_name, limit_s
+from hepflow.batch.shapes import SLACK_S, Shape, in_words, job_name, limit_s, shared_s
 from hepflow.batch.submissions import Submission, submissions_in
 from hepflow.batch.watching import Watch
 from hepflow.model.events import Accepted, ExecutorEvent, Finished, Rejected
@@ -52,6 +52,8 @@ SETTINGS: Final = {
     " said to wait for; 300",
     "silent_s": "seconds that a running task may give no sign of life before its job is ended and it runs"
     " elsewhere; 600, and capsules give one every 30",
+    "share_s": "seconds of its life in which a job of an array also takes tasks that wait for other jobs of the"
+    " array; 10, and 0 for jobs that keep to their own",
     "fetch": "scheme of a URL and the words of a command that fetches it on a node, such as"
     " [root, xrdcp, '{url}', '{path}']; one list for each",
 }
@@ -87,6 +89,7 @@ class BatchExecutor:
         self._jobs = self._workdir / "jobs"
         python = text(said, "python", sys.executable)
         self._programs = Programs(python, str(self._workdir / "capsule.pyz"))
+        self._share_s = number(said, "share_s", 10.0)
         self._requeue = flag(said, "requeue", True)
         self._orders = Orders(site, python, _fetch(said), number(said, "grace_s", 10.0))
         self._patience = Patience(
@@ -271,14 +274,16 @@ class BatchExecutor:
         names = [[attempt.id for attempt, _ in element] for element in elements]
         name = job_name(self._tag, self._serial, names[0], self._hooks.longest_name)
         submission = Submission(folder, name, names, self._queue(shape))
-        limit = limit_s(submission.queue, shape.resources, max(map(len, elements)))
+        most = max(map(len, elements))
+        limit = limit_s(submission.queue, shape.resources, most)
+        share_s = shared_s(self._share_s, submission.queue, shape.resources, most)
         orders, count = [], 0
         for element in elements:
             entries = []
             for _attempt, entry in element:
                 entries.append(encode({**entry, "number": count}))
                 count += 1
-            orders.append(self._orders.text(entries, f"{folder}/results", limit))
+            orders.append(self._orders.text(entries, f"{folder}/results", limit, share_s=share_s))
         submission.write(orders, self._script(shape, names, folder, name))
         submission.asked = in_words(shape)
         self._watch.add(submission)
@@ -286,8 +291,9 @@ class BatchExecutor:
 
     def _script(self, shape: Shape, names: list[list[str]], folder: Path, name: str) -> str:
         resources, queue = shape.resources, self._queue(shape)
+        programs, restarts, shared = self._programs, self._requeue, self._share_s > 0
         paper = Paper(
-            self._site, queue, resources, names, str(folder), name, self._programs, self._requeue
+            self._site, queue, resources, names, str(folder), name, programs, restarts, shared
         )
         return self._hooks.script(paper)
 

@@ -64,6 +64,7 @@ class Paper(NamedTuple):
         name: of the job.
         programs: what runs a capsule.
         restarts: whether the system may start a job again that it has taken away or lost.
+        shared: whether jobs may take what waits for others of their array.
     """
 
     site: Site
@@ -74,6 +75,7 @@ class Paper(NamedTuple):
     name: str
     programs: Programs
     restarts: bool
+    shared: bool
 
     @property
     def most(self) -> int:

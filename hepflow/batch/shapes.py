@@ -34,6 +34,19 @@ def limit_s(site_queue: Queue, resources: Resources, tasks: int) -> float:
     return 60.0 * math.ceil((min(wanted, longest) if longest else wanted) / 60)
 
 
+def shared_s(wanted: float, site_queue: Queue, resources: Resources, tasks: int) -> float:
+    """Seconds of its life in which a job may take what waits for others, and still end within its limit.
+
+    Args:
+        wanted: as many as the site wants at most.
+        tasks: that each of the jobs has to begin with.
+    """
+    limit = limit_s(site_queue, resources, tasks)
+    if not limit or not resources.walltime_s:
+        return wanted
+    return min(wanted, max(0.0, limit - tasks * resources.walltime_s) / 2)
+
+
 def memory_mib(paper: Paper) -> int:
     """Mebibytes to ask for, by the tasks or else by the site; 0 where nobody says."""
     site = paper.site.settings_for(paper.queue)
@@ -75,11 +88,11 @@ def start_line(paper: Paper, index: str) -> str:
         index: of a job in its array, as a shell there expands it.
     """
     programs = paper.programs
-    started = (programs.python, "-I", "-S", "-c", START, programs.capsule)
+    many = len(paper.elements) > 1
+    how = ["share"] if many and paper.shared else []
+    started = (programs.python, "-I", "-S", "-c", START, programs.capsule, *how)
     words = " ".join([shlex.quote(word) for word in started])
-    return (
-        f"exec {words} {shlex.quote(paper.folder)}/{index if len(paper.elements) > 1 else 0}.json"
-    )
+    return f"exec {words} {shlex.quote(paper.folder)}/{index if many else 0}.json"
 
 
 def comment(paper: Paper) -> str:

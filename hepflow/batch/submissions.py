@@ -52,6 +52,7 @@ class Submission:
         asked: what each of the jobs asks for, in words.
         open: attempts without an end, by id -> their number here.
         begun: those that gave a sign of life -> host and process.
+        idle: jobs that have nothing to do, for others of the array have taken their tasks.
         over: seconds (monotonic) since when jobs are over without having left all results, by element.
     """
 
@@ -63,6 +64,7 @@ class Submission:
     asked: str = ""
     open: dict[str, int] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
+    idle: set[int] = field(default_factory=set)
     over: dict[int, float] = field(default_factory=dict)
     _heard: dict[str, tuple[int, float]] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class Submission:
             return ""
 
     def element_of(self, attempt: str) -> int:
-        """Which of the jobs an attempt is in."""
+        """Which of the jobs an attempt is in: its own, or one that has taken it."""
         return self._places[attempt]
 
     def still_open(self) -> dict[int, list[str]]:
@@ -119,6 +121,11 @@ class Submission:
         for name in self.open:
             found.setdefault(self._places[name], []).append(name)
         return found
+
+    @property
+    def busy(self) -> set[int]:
+        """The jobs that have something to do."""
+        return {self._places[name] for name in self.open}
 
     def silence_s(self, attempt: str, now: float) -> float:
         """Seconds since an attempt's last sign of life; by our own clock, for nodes have others."""
@@ -150,6 +157,11 @@ class Submission:
         with os.scandir(self.folder / "results") as entries:
             found = [entry.name for entry in entries if entry.name not in self._read]
         for name in found:
+            element, taken, job = name.partition(".by-")
+            if taken:
+                self._read.add(name)
+                self._taken(int(element), int(job))
+        for name in found:
             number, _, kind = name.partition(".")
             attempt = names.get(number)
             if attempt is None or kind not in ("", "beat"):
@@ -166,6 +178,12 @@ class Submission:
             else:
                 results.append(Result(attempt, lines[0], str(lines[1])))
         return results, beats
+
+    def _taken(self, element: int, job: int) -> None:
+        """One of the jobs carries out what was to be done in another, or its own."""
+        if job != element:
+            self.idle.add(element)
+            self._places.update(dict.fromkeys(self.elements[element], job))
 
 
 def submissions_in(folder: Path, queues: Mapping[str, Queue]) -> list[Submission]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from hepflow.batch.asking import Answer, Asker
@@ -53,6 +54,7 @@ class Watch:
         self._fixed_poll_s = poll_s
         self._submissions: list[Submission] = []
         self._by_attempt: dict[str, Submission] = {}
+        self._idle: set[str] = set()
         self._cancelled: set[str] = set()
         self._judge = Judge(hooks, patience, self._cancelled)
         self._before: Known = {}
@@ -101,31 +103,45 @@ class Watch:
         self._end_jobs(handles)
 
     def _end_jobs(self, handles: list[str]) -> None:
+        self._tell_to_end(handles, lambda _some: self.ask_now())
+
+    def _withdraw(self, submission: Submission) -> None:
+        """Take jobs back that have nothing to do; one that begins nevertheless finds its tasks taken."""
+        if submission.job:
+            handles = [self.handle(submission, element) for element in submission.idle]
+            submission.idle.clear()
+            self._idle.update(handles)
+            self._tell_to_end(handles, self._idle.difference_update)
+
+    def _tell_to_end(self, handles: list[str], then: Callable[[list[str]], None]) -> None:
         for start in range(0, len(handles), CANCELLED_AT_ONCE):
-            words = [*self._hooks.cancel, *handles[start : start + CANCELLED_AT_ONCE]]
-            self._asker.ask(words, lambda _answer: self.ask_now())
+            some = handles[start : start + CANCELLED_AT_ONCE]
+            self._asker.ask([*self._hooks.cancel, *some], partial(_told, then, some))
 
     def handle(self, submission: Submission, element: int) -> str:
         """What the batch system calls one of the jobs."""
         return self._hooks.handle(submission.job, element, len(submission.elements))
 
     def all_handles(self) -> list[str]:
-        """The jobs that still have something to do."""
+        """The jobs that still have something to do, or need not begin and may do so."""
         return [
-            self.handle(submission, element)
-            for submission in self._submissions
-            if submission.job
-            for element in submission.still_open()
+            *self._idle,
+            *[
+                self.handle(submission, element)
+                for submission in self._submissions
+                if submission.job
+                for element in submission.busy | submission.idle
+            ],
         ]
 
     def free_jobs(self, most: int, queue: Queue) -> int | None:
         """How many jobs more a queue takes, by its own limit and the site's; ``None`` for any number."""
         limits = []
         if most:
-            limits.append(most - sum(len(s.still_open()) for s in self._submissions))
+            limits.append(most - sum(len(s.busy | s.idle) for s in self._submissions))
         if queue.jobs:
             mine = [s for s in self._submissions if s.queue.name == queue.name]
-            limits.append(queue.jobs - sum(len(s.still_open()) for s in mine))
+            limits.append(queue.jobs - sum(len(s.busy | s.idle) for s in mine))
         return max(0, min(limits)) if limits else None
 
     def close(self) -> None:
@@ -183,6 +199,7 @@ class Watch:
                 freed = True
                 if not submission.open:
                     self._submissions.remove(submission)
+                    self._withdraw(submission)
         if events:
             self._sink.put(events)
         if freed:
@@ -214,6 +231,8 @@ class Watch:
         self._poll_s = SHORTEST_POLL_S if changed else min(self._poll_s * SLOWER, LONGEST_POLL_S)
         self._name_jobs(known)
         unknown = self._weigh(known)
+        for submission in self._submissions:
+            self._withdraw(submission)
         if unknown:
             self._ask_archive(unknown, self._hooks.archive)
 
@@ -242,11 +261,15 @@ class Watch:
                 handle = self.handle(submission, element) if submission.job else submission.name
                 if not left:
                     continue
+                ends: list[ExecutorEvent] = []
                 if handle in known:
-                    events += self._judged(submission, element, handle, left, known[handle], now)
+                    ends = self._judged(submission, element, handle, left, known[handle], now)
                 elif not only_known:
-                    events += self._judge.of_unknown(handle, left, now)
+                    ends = [*self._judge.of_unknown(handle, left, now)]
                     missing += [handle] if submission.job else []
+                for end in ends:  # whoever has it may live after all, and a job may yet take it
+                    submission.ask_for_end(end.attempt)
+                events += ends
         self._tell(events)
         self._poll_at = min(self._poll_at, self._judge.look_again_at)
         self._judge.look_again_at = float("inf")
@@ -281,3 +304,7 @@ class Watch:
                 self._ask_archive([h for h in handles if h not in known], others)
 
         self._asker.ask(question.words(jobs), then)
+
+
+def _told(then: Callable[[list[str]], None], handles: list[str], _answer: Answer) -> None:
+    then(handles)

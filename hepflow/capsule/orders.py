@@ -1,13 +1,14 @@
 """What one job of a batch system is to do, as a file of JSON; `hepflow.wire.orders` writes it.
 
 An order is ``{"results": folder, "scratch": folder, "grace_s": s, "limit_s": s, "parallel": n, "copy":
-bool, "fetch": {scheme: words}, "tasks": [entry, ...]}``; an entry is ``{"number": n, "task": [...]}``, the
+bool, "fetch": {scheme: words}, "share_s": s, "tasks": [entry, ...]}``; an entry is ``{"number": n, "task": [...]}``, the
 task as in `job.py` but for its variables, which stand in the place of their number, and, where there is
 more to say, ``"call"`` (a Python function), ``"digests"`` (location -> digest of what is brought) and
 ``"checkpoint"`` (a folder that outlasts attempts, and the paths that are kept there).
 
 Everything is kept in the folder of results under the entry's number: ``17`` is the result, whose presence
-alone completes the task (its line, then that of the host); ``17.beat`` is touched while it runs and says where; ``17.cancel`` asks for its end.
+alone completes the task (its line, then that of the host); ``17.beat`` is touched while it runs and says where;
+``17.cancel`` asks for its end. The orders of an array's jobs may be kept there as well: `sharing.py`.
 """
 
 import os
@@ -20,9 +21,15 @@ if TYPE_CHECKING:  # what only a checker reads, no worker process need load
 
 
 class Entry:
-    """One task of an order."""
+    """One task of an order.
 
-    def __init__(self, said: "dict[str, Any]") -> None:
+    Args:
+        said: the task.
+        order: the file that says so.
+    """
+
+    def __init__(self, said: "dict[str, Any]", order: str) -> None:
+        self.order = order
         self.number: int = said["number"]
         self.task: "list[Any]" = said["task"]
         self.call: "dict[str, Any]" = said.get("call") or {}
@@ -33,9 +40,14 @@ class Entry:
 
 
 class Order:
-    """All that one job is to do."""
+    """All that one job is to do.
 
-    def __init__(self, said: "dict[str, Any]") -> None:
+    Args:
+        said: what its file says.
+        path: the file.
+    """
+
+    def __init__(self, said: "dict[str, Any]", path: str) -> None:
         self.results: str = said["results"]
         self.scratch: str = said.get("scratch", "")
         self.grace_s: float = said.get("grace_s", 10.0)
@@ -43,7 +55,8 @@ class Order:
         self.parallel: int = said.get("parallel", 1)
         self.copy: bool = said.get("copy", False)
         self.fetch: "dict[str, list[str]]" = said.get("fetch") or {}
-        self.entries = [Entry(entry) for entry in said["tasks"]]
+        self.share_s: float = said.get("share_s", 0.0)
+        self.entries = [Entry(entry, path) for entry in said["tasks"]]
 
     def path(self, entry: Entry, suffix: str = "") -> str:
         """The file for the result of an entry, or one beside it."""
@@ -57,7 +70,7 @@ def read(path: str) -> Order:
         OSError, ValueError: there is none.
     """
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return Order(decode(file.read()))
+        return Order(decode(file.read()), path)
 
 
 def keep(path: str, line: bytes) -> None:

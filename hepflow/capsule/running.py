@@ -29,7 +29,7 @@ from hepflow.capsule.spawning import ARGV, CALLED, Spawner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only a checker reads, no worker process need load
-    from typing import Any
+    from typing import Any, Callable
 
 TELL_AFTER_S = 0.3
 """A task that runs longer says so; of shorter ones only the end is news."""
@@ -69,14 +69,21 @@ class Capsule:
 
     Args:
         order: what to do.
-        path: the order's file; the names of what tasks print begin like it.
+        path: where the order lay; the names of what tasks print begin like it.
         words: what starts this program again, for a Python call.
+        more: gives entries to go on with when all is done, or none.
     """
 
-    def __init__(self, order: Order, path: str, words: "list[str]") -> None:
+    def __init__(
+        self,
+        order: Order,
+        path: str,
+        words: "list[str]",
+        more: "Callable[[], list[Entry]]" = list,
+    ) -> None:
         self.order = order
-        self.path = path
         self.words = words
+        self.more = more
         self.began = time.monotonic()
         self.host = os.uname().nodename
         self.scratch = _scratch(order.scratch)
@@ -103,7 +110,7 @@ class Capsule:
     def run(self) -> None:
         """Everything; every task has its result in the end."""
         try:
-            while self.waiting or self.live:
+            while self.live or self._goes_on():
                 self._fill()
                 self._wait()
                 self._reap()
@@ -115,6 +122,12 @@ class Capsule:
                 for printed in (lane.out.path, lane.err.path):
                     os.unlink(printed)
             remove(self.scratch)
+
+    def _goes_on(self) -> bool:
+        """Whether there is something to begin: of this order, or else of others."""
+        if not self.waiting and not self.told_to_end:
+            self.waiting = self.more()
+        return bool(self.waiting)
 
     def _end_asked(self, _number: int, _frame: object) -> None:
         self.told_to_end = True
@@ -176,7 +189,7 @@ class Capsule:
         python = entry.call["python"]
         answer = f"{self.scratch}/{entry.number}.call"
         if not calling.can_fork(self.spawner.find(python, os.fsdecode(env.get(b"PATH", b""))), env):
-            words = [python, *self.words, "call", self.path, str(entry.number), answer]
+            words = [python, *self.words, "call", entry.order, str(entry.number), answer]
             return ARGV, words
         if not self.knows_packages:
             self.knows_packages = True

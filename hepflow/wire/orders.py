@@ -84,7 +84,12 @@ class Orders:
         return said
 
     def text(
-        self, entries: Sequence[str], results: str, limit_s: float = 0.0, parallel: int = 1
+        self,
+        entries: Sequence[str],
+        results: str,
+        limit_s: float = 0.0,
+        parallel: int = 1,
+        share_s: float = 0.0,
     ) -> str:
         """An order as the capsule reads it.
 
@@ -93,6 +98,7 @@ class Orders:
             results: the folder for results, as the node sees it.
             limit_s: seconds the job may run; 0 for no limit.
             parallel: tasks at a time.
+            share_s: seconds in which it may take what waits for other jobs of its array.
         """
         head = encode(
             {
@@ -103,6 +109,7 @@ class Orders:
                 "parallel": parallel,
                 "copy": self._site.staging is Staging.CAPSULE,
                 "fetch": self._fetch,
+                "share_s": share_s,
             }
         )
         return f'{head[:-1]},"tasks":[{",".join(entries)}]}}'

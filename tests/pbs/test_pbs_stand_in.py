@@ -13,50 +13,27 @@ import pytest
 
 from hepflow.batch.hooks import Witness
 from hepflow.model.events import Accepted, Lost, Rejected
-from hepflow.model.site import Site
 from hepflow.model.task import Attempt, Resources, Shell, Task
 from hepflow.sites.building import build_site
 from hepflow.sites.reading import read_site
 from hepflow_pbs import PBSExecutor
 from hepflow_pbs.states import read_jobs
 from tests.contract.conftest import pbs_site
-from tests.contract.loop import Loop, run_all
+from tests.contract.heads import Heads
+from tests.contract.loop import run_all
 from tests.services.pbs import PBSStandIn
 
 
-class Bench:
-    """Executors of one site in one folder, one after the other."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.loop = Loop()
-        self.made: list[PBSExecutor] = []
-
-    def executor(self, site: Site | None = None) -> PBSExecutor:
-        self.loop = Loop()
-        made = PBSExecutor(self.folder / "executor", site=site or pbs_site())
-        made.start(self.loop)
-        self.made.append(made)
-        return made
-
-    def attempts(self, *texts: str, name: str = "step", **more: object) -> list[Attempt]:
-        return [
-            Attempt(f"{name}[{n}]#1", Task(Shell(text), **more), str(self.folder / f"{name}-{n}"))  # type: ignore[arg-type]
-            for n, text in enumerate(texts)
-        ]
-
-
 @pytest.fixture
-def bench(pbs_stand_in: PBSStandIn, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def bench(pbs_stand_in: PBSStandIn, tmp_path: Path) -> Iterator[Heads]:
+    bench = Heads(tmp_path, PBSExecutor, pbs_site())
     yield bench
-    for executor in bench.made:
-        executor.close()
+    bench.close()
 
 
 @pytest.mark.parametrize("flavour", ["torque", "pbspro"])
 def test_equal_tasks_are_one_array_of_either_flavour(
-    bench: Bench, pbs_stand_in: PBSStandIn, flavour: str
+    bench: Heads, pbs_stand_in: PBSStandIn, flavour: str
 ) -> None:
     pbs_stand_in.be(flavour)
     before = pbs_stand_in.submitted()
@@ -71,7 +48,7 @@ def test_equal_tasks_are_one_array_of_either_flavour(
     assert all(handle.endswith("].pbs.example") for handle in handles)
 
 
-def test_what_no_node_has_is_refused_for_good(bench: Bench) -> None:
+def test_what_no_node_has_is_refused_for_good(bench: Heads) -> None:
     executor = bench.executor(pbs_site(cpus=0))
     (attempt,) = bench.attempts("true", resources=Resources(cpus=64))
     run_all(executor, bench.loop, [attempt])
@@ -83,7 +60,7 @@ def test_what_no_node_has_is_refused_for_good(bench: Bench) -> None:
 
 
 def test_a_server_that_is_away_refuses_for_now_and_loses_nothing(
-    bench: Bench, pbs_stand_in: PBSStandIn
+    bench: Heads, pbs_stand_in: PBSStandIn
 ) -> None:
     executor = bench.executor()
     (running,) = bench.attempts("sleep 2", name="running")
@@ -99,7 +76,7 @@ def test_a_server_that_is_away_refuses_for_now_and_loses_nothing(
     assert bench.loop.outcome(running.id).succeeded
 
 
-def test_a_task_whose_job_vanishes_is_lost(bench: Bench, pbs_stand_in: PBSStandIn) -> None:
+def test_a_task_whose_job_vanishes_is_lost(bench: Heads, pbs_stand_in: PBSStandIn) -> None:
     executor = bench.executor()
     (attempt,) = bench.attempts("sleep 60")
     executor.submit([attempt])
@@ -113,7 +90,7 @@ def test_a_task_whose_job_vanishes_is_lost(bench: Bench, pbs_stand_in: PBSStandI
 
 @pytest.mark.parametrize("told", [True, False])
 def test_a_later_head_finds_every_job_again_and_none_runs_twice(
-    bench: Bench, pbs_stand_in: PBSStandIn, told: bool
+    bench: Heads, pbs_stand_in: PBSStandIn, told: bool
 ) -> None:
     """Also where the earlier head was killed before it read what ``qsub`` had to say."""
     before = pbs_stand_in.submitted()

@@ -10,23 +10,24 @@ import pytest
 
 from hepflow.model.events import Lost
 from hepflow.model.task import Reason, Resources
+from hepflow_slurm import SlurmExecutor
 from tests.contract.conftest import slurm_site
+from tests.contract.heads import Heads
 from tests.contract.loop import run_all
 from tests.services.daemons import wait_until
 from tests.services.slurm import Slurm
-from tests.slurm.test_slurm import Bench
 
 SITE = slurm_site(gpus=0)
 
 
 @pytest.fixture
-def bench(slurm_accounting: Slurm, tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(slurm_accounting: Slurm, tmp_path: Path) -> Heads:
+    return Heads(tmp_path, SlurmExecutor, SITE)
 
 
 @pytest.mark.slow
-def test_a_task_over_its_memory_is_told_from_any_other_that_was_killed(bench: Bench) -> None:
-    executor = bench.executor(SITE)
+def test_a_task_over_its_memory_is_told_from_any_other_that_was_killed(bench: Heads) -> None:
+    executor = bench.executor()
     (hungry,) = bench.attempts(
         f"exec {sys.executable} -c 'kept = bytearray(400 << 20)'",
         name="hungry",
@@ -41,9 +42,9 @@ def test_a_task_over_its_memory_is_told_from_any_other_that_was_killed(bench: Be
 
 @pytest.mark.slow
 def test_what_the_queue_has_forgotten_accounting_still_knows(
-    bench: Bench, slurm_accounting: Slurm, monkeypatch: pytest.MonkeyPatch
+    bench: Heads, slurm_accounting: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    executor = bench.executor(SITE)
+    executor = bench.executor()
     (attempt,) = bench.attempts("sleep 2; kill -KILL $PPID; sleep 60")  # its capsule, that is
     executor.submit([attempt])
     bench.loop.until(lambda: attempt.id in bench.loop.started)
@@ -58,7 +59,7 @@ def test_what_the_queue_has_forgotten_accounting_still_knows(
     forgetful.write_text("#!/bin/sh\n")
     forgetful.chmod(0o755)
     monkeypatch.setenv("PATH", str(forgetful.parent), prepend=os.pathsep)
-    executor = bench.executor(SITE)
+    executor = bench.executor()
     assert set(executor.recover({attempt.id: job})) == {attempt.id}
     bench.loop.finish([attempt.id])
     event = bench.loop.final[attempt.id]

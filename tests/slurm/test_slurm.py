@@ -18,51 +18,28 @@ from pathlib import Path
 import pytest
 
 from hepflow.model.events import Accepted, Lost, Rejected
-from hepflow.model.site import Site
 from hepflow.model.task import Attempt, Output, Reason, Resources, Shell, Staged, Task
 from hepflow.model.values import File
 from hepflow_slurm import SlurmExecutor
 from tests.contract.conftest import slurm_site
-from tests.contract.loop import Loop, run_all
+from tests.contract.heads import Heads
+from tests.contract.loop import run_all
 from tests.services.slurm import Slurm
 
 KILLS = int(os.environ.get("HEPFLOW_TEST_KILLS", "3"))
 """How often the head is killed while 500 jobs are about; ten times take six minutes."""
 
 
-class Bench:
-    """Executors of one site in one folder, one after the other."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.loop = Loop()
-        self.made: list[SlurmExecutor] = []
-
-    def executor(self, site: Site | None = None) -> SlurmExecutor:
-        self.loop = Loop()
-        made = SlurmExecutor(self.folder / "executor", site=site or slurm_site())
-        made.start(self.loop)
-        self.made.append(made)
-        return made
-
-    def attempts(self, *texts: str, name: str = "step", **more: object) -> list[Attempt]:
-        return [
-            Attempt(f"{name}[{n}]#1", Task(Shell(text), **more), str(self.folder / f"{name}-{n}"))  # type: ignore[arg-type]
-            for n, text in enumerate(texts)
-        ]
-
-
 @pytest.fixture
-def bench(slurm: Slurm, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def bench(slurm: Slurm, tmp_path: Path) -> Iterator[Heads]:
+    bench = Heads(tmp_path, SlurmExecutor, slurm_site())
     yield bench
-    for executor in bench.made:
-        executor.close()
+    bench.close()
 
 
-def test_equal_tasks_are_one_array_and_others_another(bench: Bench, slurm: Slurm) -> None:
+def test_equal_tasks_are_one_array_and_others_another(bench: Heads, slurm: Slurm) -> None:
     before = slurm.submitted()
-    executor = bench.executor()
+    executor = bench.executor(share_s=0)
     small = bench.attempts(*["true"] * 6)
     large = bench.attempts("true", "true", name="large", resources=Resources(cpus=2))
     run_all(executor, bench.loop, [*small, *large])
@@ -74,7 +51,7 @@ def test_equal_tasks_are_one_array_and_others_another(bench: Bench, slurm: Slurm
     assert not (bench.folder / "executor" / "jobs").exists()
 
 
-def test_short_tasks_share_a_job(bench: Bench, slurm: Slurm) -> None:
+def test_short_tasks_share_a_job(bench: Heads, slurm: Slurm) -> None:
     before = slurm.submitted()
     executor = bench.executor(slurm_site(pack=5))
     attempts = bench.attempts(*[f"echo {n}; exit {n % 2}" for n in range(12)])
@@ -84,7 +61,7 @@ def test_short_tasks_share_a_job(bench: Bench, slurm: Slurm) -> None:
     assert [bench.loop.outcome(a.id).exit_code for a in attempts] == [n % 2 for n in range(12)]
 
 
-def test_tasks_share_a_job_only_as_far_as_its_time_reaches(bench: Bench, slurm: Slurm) -> None:
+def test_tasks_share_a_job_only_as_far_as_its_time_reaches(bench: Heads, slurm: Slurm) -> None:
     before = slurm.submitted()
     executor = bench.executor(slurm_site(pack=5, walltime_s=600))
     run_all(
@@ -93,7 +70,7 @@ def test_tasks_share_a_job_only_as_far_as_its_time_reaches(bench: Bench, slurm: 
     assert slurm.submitted() == before + 3
 
 
-def test_a_queue_gets_no_more_jobs_at_a_time_than_it_takes(bench: Bench) -> None:
+def test_a_queue_gets_no_more_jobs_at_a_time_than_it_takes(bench: Heads) -> None:
     executor = bench.executor(slurm_site(jobs=2))
     here = bench.folder / "here"
     here.mkdir()
@@ -103,7 +80,7 @@ def test_a_queue_gets_no_more_jobs_at_a_time_than_it_takes(bench: Bench) -> None
     assert {int(bench.loop.outcome(a.id).stdout) for a in attempts} <= {1, 2}
 
 
-def test_one_of_a_packed_job_is_cancelled_and_the_others_run(bench: Bench) -> None:
+def test_one_of_a_packed_job_is_cancelled_and_the_others_run(bench: Heads) -> None:
     executor = bench.executor(slurm_site(pack=3))
     first, second, third = bench.attempts("sleep 60", "sleep 60", "echo done")
     executor.submit([first, second, third])
@@ -115,7 +92,7 @@ def test_one_of_a_packed_job_is_cancelled_and_the_others_run(bench: Bench) -> No
     assert bench.loop.outcome(third.id).stdout == "done\n"
 
 
-def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Bench) -> None:
+def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Heads) -> None:
     site = slurm_site(cpus=0, memory_mib=0, gpus=99)
     executor = bench.executor(site)
     asked = {
@@ -137,7 +114,7 @@ def test_what_the_cluster_cannot_give_is_refused_for_good(bench: Bench) -> None:
             assert re.fullmatch(rf"job \d+ of .*{word}.* will not start: PartitionConfig", message)
 
 
-def test_a_task_that_does_not_say_gets_the_memory_that_the_site_says(bench: Bench) -> None:
+def test_a_task_that_does_not_say_gets_the_memory_that_the_site_says(bench: Heads) -> None:
     site = slurm_site(settings={"memory_mib": 300})
     executor = bench.executor(site)
     says = "echo $SLURM_MEM_PER_NODE"
@@ -148,18 +125,17 @@ def test_a_task_that_does_not_say_gets_the_memory_that_the_site_says(bench: Benc
     assert bench.loop.outcome(says_so.id).stdout == "200\n"
 
 
-def test_an_input_is_fetched_on_the_node_by_the_command_that_the_site_names(bench: Bench) -> None:
+def test_an_input_is_fetched_on_the_node_by_the_command_that_the_site_names(bench: Heads) -> None:
     (bench.folder / "data.txt").write_text("content")
     url = (bench.folder / "data.txt").as_uri()
-    site = slurm_site()
     fetch = [["file", "sh", "-c", 'cp "${{0#file://}}" "$1"', "{url}", "{path}"]]
-    executor = bench.executor(replace(site, settings={**site.settings, "fetch": fetch}))
+    executor = bench.executor(fetch=fetch)
     (attempt,) = bench.attempts("cat x", stage=(Staged(File(url), "x"),))
     run_all(executor, bench.loop, [attempt])
     assert bench.loop.outcome(attempt.id).stdout == "content"
 
 
-def test_an_unknown_partition_is_told_in_slurms_words(bench: Bench) -> None:
+def test_an_unknown_partition_is_told_in_slurms_words(bench: Heads) -> None:
     executor = bench.executor(slurm_site(partition="nowhere"))
     (attempt,) = bench.attempts("true")
     run_all(executor, bench.loop, [attempt])
@@ -170,7 +146,7 @@ def test_an_unknown_partition_is_told_in_slurms_words(bench: Bench) -> None:
 
 
 def test_without_the_command_the_way_out_is_told(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Heads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = bench.executor()
     monkeypatch.setenv("PATH", "/no/such/folder")
@@ -181,7 +157,7 @@ def test_without_the_command_the_way_out_is_told(
     assert "sbatch: No such file or directory; is this a host from which jobs are" in event.message
 
 
-def test_a_job_that_somebody_cancels_is_not_run_again(bench: Bench, slurm: Slurm) -> None:
+def test_a_job_that_somebody_cancels_is_not_run_again(bench: Heads, slurm: Slurm) -> None:
     executor = bench.executor()
     (attempt,) = bench.attempts("sleep 60")
     executor.submit([attempt])
@@ -192,9 +168,8 @@ def test_a_job_that_somebody_cancels_is_not_run_again(bench: Bench, slurm: Slurm
     assert (outcome.reason, outcome.message) == (Reason.CANCELLED, "cancelled in Slurm")
 
 
-def test_a_task_whose_node_is_lost_is_lost(bench: Bench, slurm: Slurm) -> None:
-    site = slurm_site()
-    executor = bench.executor(replace(site, settings={**site.settings, "requeue": False}))
+def test_a_task_whose_node_is_lost_is_lost(bench: Heads, slurm: Slurm) -> None:
+    executor = bench.executor(requeue=False)
     (attempt,) = bench.attempts("trap '' TERM; sleep 60")
     executor.submit([attempt])
     bench.loop.until(lambda: attempt.id in bench.loop.started)
@@ -206,9 +181,8 @@ def test_a_task_whose_node_is_lost_is_lost(bench: Bench, slurm: Slurm) -> None:
     assert event.reason in (Reason.NODE, Reason.PREEMPTED)
 
 
-def test_a_preempted_task_goes_on_from_its_checkpoint(bench: Bench, slurm: Slurm) -> None:
-    site = slurm_site()
-    executor = bench.executor(replace(site, settings={**site.settings, "grace_s": 1.5}))
+def test_a_preempted_task_goes_on_from_its_checkpoint(bench: Heads, slurm: Slurm) -> None:
+    executor = bench.executor(grace_s=1.5)
     text = (
         "if test -f at; then cat at > o; exit; fi; trap 'echo 42 > at; exit 1' TERM;"
         " while :; do sleep 60 & wait; done"  # Slurm may tell the sleep sooner than the shell
@@ -233,7 +207,7 @@ def test_a_preempted_task_goes_on_from_its_checkpoint(bench: Bench, slurm: Slurm
 
 
 @pytest.mark.slow
-def test_memory_that_was_not_asked_for_ends_a_task(bench: Bench) -> None:
+def test_memory_that_was_not_asked_for_ends_a_task(bench: Heads) -> None:
     executor = bench.executor()
     hungry = f"exec {sys.executable} -c 'import time; kept = bytearray(300 << 20); time.sleep(30)'"
     (attempt,) = bench.attempts(hungry, resources=Resources(memory_mib=100))
@@ -243,7 +217,7 @@ def test_memory_that_was_not_asked_for_ends_a_task(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_controller_that_is_away_refuses_for_now_and_loses_nothing(
-    bench: Bench, slurm: Slurm
+    bench: Heads, slurm: Slurm
 ) -> None:
     executor = bench.executor()
     (running,) = bench.attempts("sleep 4", name="running")
@@ -263,7 +237,7 @@ def test_a_controller_that_is_away_refuses_for_now_and_loses_nothing(
 
 @pytest.mark.slow
 def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
-    bench: Bench, slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Heads, slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
@@ -285,15 +259,14 @@ def test_a_job_that_was_taken_though_nobody_heard_is_not_submitted_twice(
 
 @pytest.mark.slow
 def test_a_job_that_never_got_there_is_lost_after_a_while(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
     sbatch.write_text("#!/bin/sh\nkill -9 $$\n")
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}")
-    site = slurm_site()
-    executor = bench.executor(replace(site, settings={**site.settings, "unknown_s": 1}))
+    executor = bench.executor(unknown_s=1)
     (attempt,) = bench.attempts("true")
     run_all(executor, bench.loop, [attempt])
     event = bench.loop.final[attempt.id]
@@ -306,9 +279,12 @@ def test_a_job_that_never_got_there_is_lost_after_a_while(
 HEAD = """
 import sys
 from pathlib import Path
-from tests.slurm.test_slurm import Bench, traced, slurm_site
-bench = Bench(Path(sys.argv[1]))
-executor = bench.executor()
+from hepflow_slurm import SlurmExecutor
+from tests.contract.conftest import slurm_site
+from tests.contract.heads import Heads
+from tests.slurm.test_slurm import traced
+bench = Heads(Path(sys.argv[1]), SlurmExecutor, slurm_site())
+executor = bench.executor(share_s=float(sys.argv[3]))
 executor.submit(bench.attempts(*traced(bench.folder, int(sys.argv[2]))))
 print("submitting", flush=True)
 while True:
@@ -320,9 +296,10 @@ def traced(folder: Path, count: int) -> list[str]:
     return [f"sleep 0.{n % 5}; echo >> {folder}/traces/{n}" for n in range(count)]
 
 
+@pytest.mark.parametrize("share_s", [0, 10], ids=["each its own", "shared"])
 @pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.long)])
 def test_a_killed_head_loses_no_job_and_submits_none_twice(
-    bench: Bench, slurm: Slurm, root: Path, count: int
+    bench: Heads, slurm: Slurm, root: Path, count: int, share_s: float
 ) -> None:
     chance = random.Random(count)
     for kill in range(2 if count < 100 else KILLS):
@@ -330,7 +307,7 @@ def test_a_killed_head_loses_no_job_and_submits_none_twice(
         (bench.folder / "traces").mkdir(parents=True)
         before = slurm.submitted()
         head = subprocess.Popen(
-            [sys.executable, "-c", HEAD, str(bench.folder), str(count)],
+            [sys.executable, "-c", HEAD, str(bench.folder), str(count), str(share_s)],
             cwd=root,
             stdout=subprocess.PIPE,
         )
@@ -341,12 +318,13 @@ def test_a_killed_head_loses_no_job_and_submits_none_twice(
         head.wait()
         head.stdout.close()
         attempts = bench.attempts(*traced(bench.folder, count))
-        executor = bench.executor()
+        executor = bench.executor(share_s=share_s)
         found = set(executor.recover({attempt.id: "" for attempt in attempts}))
         executor.submit([attempt for attempt in attempts if attempt.id not in found])
         bench.loop.finish([attempt.id for attempt in attempts], 120)
         assert all(bench.loop.outcome(attempt.id).succeeded for attempt in attempts)
-        assert slurm.submitted() == before + count
+        begun = slurm.submitted() - before  # of an array Slurm counts what it has begun
+        assert begun <= count if share_s else begun == count
         traces = [path.read_text() for path in (bench.folder / "traces").iterdir()]
         assert traces == ["\n"] * count
         executor.close(settled=True)
