@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from hepflow.batch.asking import Answer, Asker
+from hepflow.batch.ending import Ender
 from hepflow.batch.hooks import Hooks, Question, Witness
 from hepflow.batch.judging import Judge, Patience
 from hepflow.batch.submissions import Submission
@@ -26,9 +26,6 @@ SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 30.0
 """Between two questions to the batch system: the longer nothing changed, the longer."""
 
 SLOWER: Final = 1.5
-
-CANCELLED_AT_ONCE: Final = 500
-"""Jobs that one command cancels."""
 
 Known = Mapping[str, Witness]
 
@@ -51,10 +48,10 @@ class Watch:
         self._hooks = hooks
         self._sink = sink
         self._asker = asker
+        self._ender = Ender(hooks.cancel, asker)
         self._fixed_poll_s = poll_s
         self._submissions: list[Submission] = []
         self._by_attempt: dict[str, Submission] = {}
-        self._idle: set[str] = set()
         self._cancelled: set[str] = set()
         self._judge = Judge(hooks, patience, self._cancelled)
         self._before: Known = {}
@@ -100,23 +97,13 @@ class Watch:
                     for element, inside in submission.still_open().items()
                     if self._cancelled.issuperset(inside)
                 ]
-        self._end_jobs(handles)
-
-    def _end_jobs(self, handles: list[str]) -> None:
-        self._tell_to_end(handles, lambda _some: self.ask_now())
+        self._ender.end(handles, self.ask_now)
 
     def _withdraw(self, submission: Submission) -> None:
         """Take jobs back that have nothing to do; one that begins nevertheless finds its tasks taken."""
         if submission.job:
-            handles = [self.handle(submission, element) for element in submission.idle]
+            self._ender.end([self.handle(submission, element) for element in submission.idle])
             submission.idle.clear()
-            self._idle.update(handles)
-            self._tell_to_end(handles, self._idle.difference_update)
-
-    def _tell_to_end(self, handles: list[str], then: Callable[[list[str]], None]) -> None:
-        for start in range(0, len(handles), CANCELLED_AT_ONCE):
-            some = handles[start : start + CANCELLED_AT_ONCE]
-            self._asker.ask([*self._hooks.cancel, *some], partial(_told, then, some))
 
     def handle(self, submission: Submission, element: int) -> str:
         """What the batch system calls one of the jobs."""
@@ -125,7 +112,7 @@ class Watch:
     def all_handles(self) -> list[str]:
         """The jobs that still have something to do, or need not begin and may do so."""
         return [
-            *self._idle,
+            *self._ender.unanswered,
             *[
                 self.handle(submission, element)
                 for submission in self._submissions
@@ -287,7 +274,7 @@ class Watch:
         ends = list(self._judge.of_job(submission, element, handle, names, witness, now))
         if len(ends) == len(names) and witness.state not in self._hooks.ended:
             # It waits in vain, or would start again with nothing left to do.
-            self._end_jobs([handle])
+            self._ender.end([handle], self.ask_now)
         return [*ends]
 
     def _ask_archive(self, handles: list[str], questions: Sequence[Question]) -> None:
@@ -304,7 +291,3 @@ class Watch:
                 self._ask_archive([h for h in handles if h not in known], others)
 
         self._asker.ask(question.words(jobs), then)
-
-
-def _told(then: Callable[[list[str]], None], handles: list[str], _answer: Answer) -> None:
-    then(handles)

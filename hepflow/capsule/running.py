@@ -282,7 +282,7 @@ class Capsule:
         entry, job = running.entry, running.job
         printed = job.lane.printed(job.folder)
         if job.setting.undo and (job.verdict or code < 0):
-            self._undo(job)
+            _undo(job, self.spawner)
         if job.verdict not in ("", "cancelled") and entry.paths:
             _save(job.folder, entry.kept, entry.paths)
         if entry.call and not job.verdict:
@@ -295,15 +295,6 @@ class Capsule:
             line = found(job, code, printed, -1)
         self.slots.give_back(job.slot, job.setting)
         self._write(entry, line)
-
-    def _undo(self, job: Job) -> None:
-        """End what outlives the command that started it: a container."""
-        try:
-            undo = job.setting.undo
-            pid = self.spawner.spawn(ARGV, undo, self.spawner.base, job.lane.files, "")
-        except OSError:  # then there is none
-            return
-        os.waitpid(pid, 0)
 
     def _called(self, running: Running, code: int, printed: "tuple[str, str]") -> bytes:
         """The result of a Python call, by what it left to say."""
@@ -334,6 +325,15 @@ class Capsule:
 
     def _write(self, entry: Entry, line: bytes) -> None:
         keep(self.order.path(entry), line + encode(self.host).encode() + b"\n")
+
+
+def _undo(job: Job, spawner: Spawner) -> None:
+    """End what outlives the command that started it: a container."""
+    try:
+        pid = spawner.spawn(ARGV, job.setting.undo, spawner.base, job.lane.files, "")
+    except OSError:  # then there is none
+        return
+    os.waitpid(pid, 0)
 
 
 def _end(code: int) -> str:
