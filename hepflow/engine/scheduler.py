@@ -296,7 +296,8 @@ class Scheduler:
             return
         if outcome.reason is Reason.MEMORY and live.retry.memory_factor > 1.0:
             asked = live.task.resources
-            more = replace(asked, memory_mib=round(asked.memory_mib * live.retry.memory_factor))
+            had_mib = asked.memory_mib or outcome.usage.peak_bytes >> 20
+            more = replace(asked, memory_mib=round(had_mib * live.retry.memory_factor))
             live.task = replace(live.task, resources=more)
         delay = live.retry.delay_s * 2.0 ** (live.faults - 1)
         self._retry(live, delay, outcome.reason, outcome.message)

@@ -150,7 +150,8 @@ class Retry:
     Args:
         times: further attempts allowed.
         delay_s: seconds to wait before the first of them; doubles each time.
-        memory_factor: what the memory request is multiplied by after an out-of-memory end.
+        memory_factor: what the memory request, or where there is none the memory that was seen in use, is
+            multiplied by after an out-of-memory end.
     """
 
     times: int = 0

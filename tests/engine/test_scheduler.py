@@ -22,7 +22,7 @@ from hepflow.model.events import (
     Rejected,
     Submit,
 )
-from hepflow.model.task import Outcome, Reason, Resources, Shell, Task
+from hepflow.model.task import Outcome, Reason, Resources, Shell, Task, Usage
 from hepflow.model.values import UNKNOWN, Value
 from hepflow.model.workflow import (
     Binding,
@@ -389,17 +389,17 @@ def test_a_task_that_takes_its_nodes_down_is_given_up_in_the_end() -> None:
     assert "the node is gone" in world.scheduler.failures[0].message
 
 
-def test_memory_is_raised_after_running_out_of_it() -> None:
+@pytest.mark.parametrize(("asked_mib", "seen_mib"), [(100, 90), (0, 100)])
+def test_memory_is_raised_after_running_out_of_it(asked_mib: int, seen_mib: int) -> None:
     greedy = Step("a", Compute("a"), outputs=OUT, retry=Retry(times=1, memory_factor=2.0))
     scheduler = Scheduler(flow(greedy), {}, Policy())
     (plan,) = scheduler.handle((), 0)
     assert isinstance(plan, Plan)
-    task = Task(Shell("true"), resources=Resources(memory_mib=100))
+    task = Task(Shell("true"), resources=Resources(memory_mib=asked_mib))
     (first,) = scheduler.handle([Planned(plan.invocation, task)], 0)
     assert isinstance(first, Submit)
-    (second,) = scheduler.handle(
-        [Finished(first.attempt, Outcome(Reason.MEMORY, "out of memory"))], 0
-    )
+    outcome = Outcome(Reason.MEMORY, "out of memory", usage=Usage(peak_bytes=seen_mib << 20))
+    (second,) = scheduler.handle([Finished(first.attempt, outcome)], 0)
     assert isinstance(second, Submit)
     assert (second.attempt, second.task.resources.memory_mib) == ("a#2", 200)
 
