@@ -154,9 +154,10 @@ class AzureBatch:
         try:
             _asked(lambda: self._client.create_job(self._job(array)))
         except Fault as fault:
-            if not isinstance(fault.__cause__, ResourceExistsError):
+            # It may be there from a try whose answer was lost.
+            there = isinstance(fault.__cause__, ResourceExistsError)
+            if not there and not (fault.transient and self.find(name)):
                 raise
-            # It is there from a try whose answer was lost.
         try:
             for start in range(0, array.size, ADDED_AT_ONCE):
                 self._add(array, range(start, min(start + ADDED_AT_ONCE, array.size)))

@@ -30,6 +30,7 @@ for module in ("azure.batch", "azure.identity", "azure.storage.blob"):
 from hepflow.arrays.buckets import Link  # noqa: E402 - the libraries come first
 from hepflow.arrays.service import Fault  # noqa: E402
 from hepflow_clouds import CloudsExecutor  # noqa: E402
+from hepflow_clouds.azure_asking import RETRIES  # noqa: E402
 from hepflow_clouds.blobs import BlobBucket  # noqa: E402
 
 SETTINGS = {
@@ -177,6 +178,16 @@ def test_a_later_head_finds_every_task_and_what_was_never_added(
     assert isinstance(later.loop.final[made[7].id], Lost)
     there = [name for name in names if name != made[7].id]
     assert all(later.loop.outcome(name).succeeded for name in there)
+
+
+def test_a_job_that_was_made_though_nobody_heard_gets_its_tasks(
+    bench: Any, azure_batch_stand_in: AzureBatchStandIn
+) -> None:
+    there = bench()
+    azure_batch_stand_in.lose_answers(1 + RETRIES)
+    events = there.run(shell("true"), shell("exit 3"))
+    assert [event.outcome.reason for event in events] == [None, Reason.PROGRAM]
+    assert len({handle.partition("[")[0] for handle in there.handles().values()}) == 1
 
 
 def test_a_service_that_does_not_answer_is_a_passing_refusal(

@@ -71,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         jobs, (name, what, task) = self.server.jobs, found.groups()
         match self.command, what:
             case "POST", None if not name:
+                if self.server.unheard:
+                    return self._unheard(body)
                 return 201, jobs.create(body)
             case "GET", None if name:
                 return 200, jobs.job(name)
@@ -89,6 +91,13 @@ class Handler(BaseHTTPRequestHandler):
                 return 204, jobs.terminate(name, task)
         raise Refused(405, "MethodNotAllowed", "the stand-in does not do this")
 
+    def _unheard(self, body: Body) -> tuple[int, Any]:
+        """Make a job whose maker never learns of it."""
+        self.server.unheard -= 1
+        if body["id"] not in self.server.jobs.tasks:
+            self.server.jobs.create(body)
+        raise Refused(503, "ServerBusy", "the answer was lost")
+
     def _beyond(self, what: str, body: Body) -> Body:
         """What no user could ask for."""
         jobs = self.server.jobs
@@ -98,6 +107,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.blobs.kept.clear()
             case "preempt":
                 jobs.tasks[body["job"]][body["task"]].end("preempted")
+            case "unheard":
+                self.server.unheard = body["tries"]
             case "lose":
                 del jobs.tasks[body["job"]][body["task"]]
         return {name: len(tasks) for name, tasks in jobs.tasks.items()}
@@ -114,6 +125,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, at: Path, port: int) -> None:
         super().__init__((HOST, port), Handler)
         self.jobs, self.blobs = Jobs(at), Blobs()
+        self.unheard = 0
 
 
 def main() -> None:
