@@ -16,12 +16,15 @@ from hepflow.model.secrets import masked
 from hepflow.model.values import Directory, File, Value, Values, files_in, to_json
 
 if TYPE_CHECKING:
+    from mlflow.entities import RunInfo
     from mlflow.tracking import MlflowClient
 
 KEY: Final = "hepflow.run"
 TRIAL: Final = "hepflow.trial"
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
+UNTOLD: Final = "RUNNING"
+"""The state of a trial's run until all of the trial is there; a head may be killed before."""
 
 MODELS: Final = (
     ".pt", ".pth", ".onnx", ".pkl", ".pickle", ".joblib", ".h5", ".keras", ".safetensors", ".ckpt",
@@ -113,11 +116,14 @@ class MlflowTracker:
         known = _children(client, experiment, parent)
         for trial in run.trials:
             name = f"{trial.study}/trial[{trial.number}]"
-            if name in known:
+            there = known.get(name)
+            if there is not None and there.status != UNTOLD:
                 continue
-            tags = {PARENT: parent, TRIAL: name, NAME: name}
-            made = client.create_run(experiment, start_time=int(run.started * 1000), tags=tags)
-            number = str(made.info.run_id)
+            if there is None:
+                tags = {PARENT: parent, TRIAL: name, NAME: name}
+                began = int(run.started * 1000)
+                there = client.create_run(experiment, start_time=began, tags=tags).info
+            number = str(there.run_id)
             _log_trial(client, number, trial)
             client.set_terminated(number, STATES[trial.state])
 
@@ -137,18 +143,18 @@ def _tagged(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> s
     return str(found[0].info.run_id) if found else ""
 
 
-def _children(client: MlflowClient, experiment: str, parent: str) -> set[str]:
-    """The names of the trials that a run has there."""
-    names: set[str] = set()
+def _children(client: MlflowClient, experiment: str, parent: str) -> dict[str, RunInfo]:
+    """The trials that a run has there, by name."""
+    trials: dict[str, RunInfo] = {}
     token: str | None = None
     while True:
         page: Any = client.search_runs(
             [experiment], f"tags.`{PARENT}` = '{parent}'", max_results=1000, page_token=token
         )
-        names.update(found.data.tags.get(TRIAL, "") for found in page)
+        trials.update({found.data.tags.get(TRIAL, ""): found.info for found in page})
         token = page.token
         if not token:
-            return names
+            return trials
 
 
 def _log(

@@ -154,6 +154,28 @@ def test_trials_of_a_study_are_nested_runs(lab: Lab) -> None:
 
 
 @pytest.mark.slow
+def test_a_trial_that_was_told_by_half_is_told_to_its_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    from hepflow_mlflow.tracker import MlflowTracker
+
+    def dies(*_: object) -> None:
+        raise OSError("the head is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hepflow_mlflow.tracker._log_trial", dies)
+        lab.run(STUDY, trials=2)
+    (half,) = [run for run in lab.runs("tune") if "hepflow.trial" in run.data.tags]
+    assert (half.info.status, half.data.metrics) == ("RUNNING", {})
+    MlflowTracker(lab.project.folder / ".hepflow/mlflow", {}).track(api.record(lab.project, 1))
+    trials = [run for run in lab.runs("tune") if "hepflow.trial" in run.data.tags]
+    assert len(trials) == 2
+    assert {run.info.status for run in trials} == {"FINISHED"}
+    assert half.info.run_id in {run.info.run_id for run in trials}
+    assert all(run.data.metrics["objective"] == float(run.data.params["x"]) for run in trials)
+
+
 def test_a_server_has_what_a_store_of_ones_own_has_and_prints_nothing(
     lab: Lab, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
