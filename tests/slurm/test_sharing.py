@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from hepflow.batch.executor import BatchExecutor
+from hepflow.batch.shapes import shared_s
 from hepflow.model.events import Accepted, Finished, Lost
+from hepflow.model.site import Queue
 from hepflow.model.task import Attempt, Reason, Resources
 from hepflow_slurm import SlurmExecutor
 from tests.contract.conftest import slurm_site
@@ -54,6 +56,24 @@ def run_short_and_long(
     handles = {e.attempt: e.handle for e in bench.loop.events if isinstance(e, Accepted)}
     taken = [a for a in attempts[4:] if job_of(bench, a) != handles[a.id]]
     return attempts[4:], taken[0]
+
+
+@pytest.mark.parametrize(
+    ("task_s", "queue_s", "tasks", "shared"),
+    [
+        (0, 0, 1, 10),  # nobody says how long
+        (0, 3600, 1, 10),  # the queue does, for all alike
+        (60, 0, 1, 10),  # the job has a minute more
+        (3600, 3600, 1, 0),  # the task may take all there is
+        (3590, 3600, 1, 5),
+        (60, 0, 25, 10),
+    ],
+)
+def test_a_job_takes_more_only_while_its_time_limit_allows(
+    task_s: float, queue_s: float, tasks: int, shared: float
+) -> None:
+    queue = Queue("main", walltime_s=queue_s)
+    assert shared_s(10, queue, Resources(walltime_s=task_s), tasks) == shared
 
 
 def test_many_short_tasks_need_few_jobs_and_the_others_are_withdrawn(
