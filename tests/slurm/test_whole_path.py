@@ -136,11 +136,17 @@ def running(project: api.Project) -> list[api.TaskReport]:
     return [task for task in api.tasks(project) if task.state is api.TaskState.RUNNING]
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("count", "pack"),
+    [
+        (60, 5),
+        pytest.param(2000, 25, marks=pytest.mark.long),
+        pytest.param(2000, 1, marks=pytest.mark.long),
+    ],
+)
 def test_requeued_jobs_and_killed_heads_change_no_result(
-    on_slurm: Path, hepflow: Hepflow, slurm: Slurm, count: int
+    on_slurm: Path, hepflow: Hepflow, slurm: Slurm, count: int, pack: int
 ) -> None:
-    pack = 25 if count > 100 else 5
     write_site(on_slurm, pack)
     here = hepflow("run", "chain.yaml", f"n={count}", "--publish", "here")
     assert here.returncode == 0, here.stderr
