@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -147,8 +148,9 @@ class Submission:
         return text[-8192:].decode("utf-8", "replace")
 
     def ask_for_end(self, attempt: str) -> None:
-        """Have the capsule end one of its tasks, or not begin it."""
-        (self.folder / "results" / f"{self.open[attempt]}.cancel").touch()
+        """Have the capsule end one of its tasks, or not begin it; where the disk is full it is not told."""
+        with suppress(OSError):  # what else ends a job goes on
+            (self.folder / "results" / f"{self.open[attempt]}.cancel").touch()
 
     def news(self) -> tuple[list[Result], list[Beat]]:
         """Results and signs of life since the last time; one look at one folder."""

@@ -13,6 +13,7 @@ import pytest
 
 from hepflow.batch.executor import BatchExecutor
 from hepflow.batch.shapes import shared_s
+from hepflow.batch.submissions import Submission
 from hepflow.model.events import Accepted, Finished, Lost
 from hepflow.model.site import Queue
 from hepflow.model.task import Attempt, Reason, Resources
@@ -74,6 +75,12 @@ def test_a_job_takes_more_only_while_its_time_limit_allows(
 ) -> None:
     queue = Queue("main", walltime_s=queue_s)
     assert shared_s(10, queue, Resources(walltime_s=task_s), tasks) == shared
+
+
+def test_that_a_task_is_unwanted_may_be_said_in_vain(tmp_path: Path) -> None:
+    submission = Submission(tmp_path / "gone", "step", [["step#1"]], Queue("main"))
+    submission.ask_for_end("step#1")  # as on a disk that is full
+    assert submission.busy == {0}
 
 
 def test_many_short_tasks_need_few_jobs_and_the_others_are_withdrawn(
